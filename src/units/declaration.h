@@ -1,0 +1,79 @@
+#pragma once
+// What a unit file says, as values: no TOML, no file, no system call. Every setting has one row in the table of
+// units/settings.h, which feeds the parser, `gpcsup check`, `status -v`, the JSON schema, man/ and completion.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/duration.h"
+
+namespace gpcsup::units {
+
+enum class UnitKind { service, target };
+enum class ServiceType { simple, notify, oneshot, forking };
+enum class RestartPolicy { no, on_failure, on_abnormal, always };
+
+struct StartLimit {  // at most `starts` starts within `window`, then the unit fails for good until it is started by hand
+    unsigned starts = 5;
+    base::Duration window = std::chrono::seconds(10);
+};
+
+struct Edges {  // names as written; INTERFACE.md has the table of what each edge does
+    std::vector<std::string> requires_;
+    std::vector<std::string> wants;
+    std::vector<std::string> binds;
+    std::vector<std::string> after;
+    std::vector<std::string> before;
+    std::vector<std::string> conflicts;
+};
+
+struct Setting {  // CONTROLLER.ATTRIBUTE = value, as text that the controller's attribute parser reads
+    std::string attribute;
+    std::string value;
+};
+
+struct Declaration {
+    std::string name;  // without ".toml"
+    std::string description;
+    UnitKind kind = UnitKind::service;
+
+    ServiceType type = ServiceType::simple;
+    std::vector<std::string> command;
+    std::vector<std::string> stop_command;    // empty = SIGTERM
+    std::vector<std::string> reload_command;  // empty = SIGHUP
+    RestartPolicy restart = RestartPolicy::on_failure;
+    base::Duration restart_delay = std::chrono::milliseconds(100);
+    base::Duration restart_delay_max = std::chrono::seconds(30);
+    base::Duration restart_reset = std::chrono::seconds(60);  // active this long: the delay starts anew
+    StartLimit start_limit;
+    base::Duration start_timeout = std::chrono::seconds(90);
+    base::Duration stop_timeout = std::chrono::seconds(10);
+    std::string stop_signal = "TERM";
+    std::string user;
+    std::string group;
+    std::map<std::string, std::string> environment;
+    std::string directory;
+    std::optional<int> nice;
+    std::optional<unsigned> umask;
+    std::vector<std::string> enforce;  // controllers whose calls are trapped from the start, limit or not
+    bool no_new_privileges = false;
+    bool terminal = false;  // stdin, stdout, stderr are the console (a getty, an emergency shell)
+
+    std::map<std::string, std::string> place;  // hierarchy (or controller) → group path
+    std::vector<Setting> limits;               // on a group of the unit's own under its place
+
+    Edges depends;
+    std::vector<std::string> wanted_by;  // empty = default
+    bool enabled = true;
+    bool masked = false;
+
+    std::vector<std::string> set;  // keys ("service.restart") that a file gave; the others are "(default)"
+};
+
+}  // namespace gpcsup::units
