@@ -1,0 +1,52 @@
+#pragma once
+// A controller's attributes, declared once: from these rows come TOML keys, `gpcsup get/set`, bus properties, checks, JSON,
+// the man page and completion. No system call in here.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/result.h"
+
+namespace gpcsup::controllers {
+
+struct Max {  // "no limit": "max" in TOML and on the command line, null in JSON
+    bool operator==(const Max&) const = default;
+};
+
+using Value = std::variant<Max, bool, std::uint64_t, std::string>;
+
+enum class AttributeType {
+    boolean,      // true, false (also 1, 0)
+    count,        // a whole number
+    limit,        // a whole number, or "max"
+    cpu_list,     // "0-3,8"
+    node_list,    // the same, of NUMA nodes
+    nanoseconds,  // read-only CPU time
+    rate,         // "100/1s", or "max"
+    text,
+};
+
+enum class Access { read_only, read_write };
+
+struct Attribute {
+    std::string_view name;  // "limit"; the full name is CONTROLLER.limit
+    AttributeType type;
+    Access access;
+    std::string_view unit;           // "tasks", "ns", "" …
+    std::string_view default_text;   // as a person would type it; "" = empty list
+    std::string_view help;           // one line
+    // A check beyond the type (a lower bound, say); null = none. Says what was expected.
+    base::Result<> (*check)(const Value& value) = nullptr;
+};
+
+// Text as typed (TOML, `set`) to a value of the attribute's type. EINVAL says what was expected and shows the right spelling;
+// EACCES for a read-only attribute.
+base::Result<Value> parse_value(std::string_view full_name, const Attribute& attribute, std::string_view text);
+
+// What parse_value reads back; JSON uses the variant itself (Max = null).
+std::string format_value(const Value& value);
+
+}  // namespace gpcsup::controllers
