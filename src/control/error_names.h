@@ -13,9 +13,9 @@ struct ErrorName {
 };
 
 inline constexpr ErrorName error_names[] = {
-    {"org.gpcsup1.Error.Failed", 1, EIO},        {"org.gpcsup1.Error.Timeout", 2, ETIMEDOUT},
-    {"org.gpcsup1.Error.Inactive", 3, ESRCH},    {"org.gpcsup1.Error.NotFound", 4, ENOENT},
-    {"org.gpcsup1.Error.Denied", 5, EACCES},     {"org.gpcsup1.Error.Usage", 64, EINVAL},
+    {"org.gpcsup1.Error.Failed", 1, EIO},     {"org.gpcsup1.Error.Timeout", 2, ETIMEDOUT},
+    {"org.gpcsup1.Error.Inactive", 3, ESRCH}, {"org.gpcsup1.Error.NotFound", 4, ENOENT},
+    {"org.gpcsup1.Error.Denied", 5, EACCES},  {"org.gpcsup1.Error.Usage", 64, EINVAL},
     {"org.gpcsup1.Error.Busy", 1, EBUSY},
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// What the control bus asks of the supervisor: one function a method of docs/bus.md. The bus side (server.h) knows sd-bus and
-// nothing of units; the supervisor implements this and knows nothing of messages.
+// What the control bus asks of the supervisor: one function a method of docs/bus.md. The bus side (server.h)
+// knows sd-bus and nothing of units; the supervisor implements this and knows nothing of messages.
 
 #include <sys/types.h>
 
@@ -63,17 +63,21 @@ class Handler {
     virtual Json groups(Text prefix) = 0;
     virtual Json why(Text unit) = 0;
     virtual Json describe(Text what) = 0;
-    virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since, std::uint64_t most) = 0;
+    virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
+                                                                       std::uint64_t most) = 0;
 
-    virtual base::Result<> set(const Caller& caller, Text group, std::span<const std::pair<std::string, std::string>> settings) = 0;
-    virtual base::Result<std::uint64_t> job(const Caller& caller, JobKind kind, Names units, std::uint64_t token) = 0;
+    virtual base::Result<> set(const Caller& caller, Text group,
+                               std::span<const std::pair<std::string, std::string>> settings) = 0;
+    virtual base::Result<std::uint64_t> job(const Caller& caller, JobKind kind, Names units,
+                                            std::uint64_t token) = 0;
     virtual void wait(std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
     virtual base::Result<std::uint32_t> kill(const Caller& caller, Text what, int signal, Text whom) = 0;
     virtual Json attach(const Caller& caller, Names what, Names groups, Text scope) = 0;
     virtual base::Result<> create_group(const Caller& caller, Text group, Text how) = 0;
     virtual base::Result<> remove_group(const Caller& caller, Text group, Text how) = 0;
     virtual base::Result<> rename_group(const Caller& caller, Text group, Text name) = 0;
-    virtual base::Result<std::pair<std::string, std::uint64_t>> run(const Caller& caller, Text request, Streams streams) = 0;
+    virtual base::Result<std::pair<std::string, std::uint64_t>> run(const Caller& caller, Text request,
+                                                                    Streams streams) = 0;
     virtual base::Result<> shutdown(const Caller& caller, Text how) = 0;
     virtual base::Result<> reexec(const Caller& caller) = 0;
     virtual void disconnected(std::uint64_t connection) = 0;
@@ -85,7 +89,7 @@ class Handler {
     virtual std::vector<std::string> group_names() = 0;
     virtual base::Result<Properties> group_properties(Text group) = 0;
 
-    virtual std::string identity() = 0;  // version
+    virtual std::string identity() = 0;                          // version
     virtual std::pair<std::uint32_t, std::uint32_t> pids() = 0;  // gpcsupd, gpc-init
     virtual std::string mode() = 0;                              // "system", "user", "init"
 };

@@ -12,7 +12,9 @@ int report(sd_bus_error* out, const base::Error& error) {
 
 namespace {
 
-Session& session_of(void* data) { return *static_cast<Session*>(data); }
+Session& session_of(void* data) {
+    return *static_cast<Session*>(data);
+}
 
 int answer(sd_bus_message* call, const base::Result<std::string>& json, sd_bus_error* error) {
     if (!json) {
@@ -77,7 +79,8 @@ int tree(sd_bus_message* call, void* data, sd_bus_error* error) {
 
 int processes(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error, [&](auto text) { return session.handler.processes(session.caller, text); });
+    return text_query(call, error,
+                      [&](auto text) { return session.handler.processes(session.caller, text); });
 }
 
 int groups(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -148,15 +151,15 @@ int wait(sd_bus_message* call, void* data, sd_bus_error*) {
     }
     std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
     session_of(data).handler.wait(number, timeout, Reply([kept](const base::Result<std::string>& settled) {
-        if (settled) {
-            sd_bus_reply_method_return(kept.get(), "s", settled->c_str());
-            return;
-        }
-        sd_bus_error failure = SD_BUS_ERROR_NULL;
-        report(&failure, settled.error());
-        sd_bus_reply_method_error(kept.get(), &failure);
-        sd_bus_error_free(&failure);
-    }));
+                                      if (settled) {
+                                          sd_bus_reply_method_return(kept.get(), "s", settled->c_str());
+                                          return;
+                                      }
+                                      sd_bus_error failure = SD_BUS_ERROR_NULL;
+                                      report(&failure, settled.error());
+                                      sd_bus_reply_method_error(kept.get(), &failure);
+                                      sd_bus_error_free(&failure);
+                                  }));
     return 1;
 }
 
@@ -218,7 +221,8 @@ int run(sd_bus_message* call, void* data, sd_bus_error* error) {
         return code;
     }
     if (descriptors.size() != 3 || !descriptors[0] || !descriptors[1] || !descriptors[2]) {
-        return report(error, {EINVAL, "Run takes three descriptors: standard input, output and error", {}, {}});
+        return report(error,
+                      {EINVAL, "Run takes three descriptors: standard input, output and error", {}, {}});
     }
     auto unit = session_of(data).handler.run(
         session_of(data).caller, request,
@@ -260,7 +264,8 @@ int reexec(sd_bus_message* call, void* data, sd_bus_error* error) {
 }
 
 // Rights are the handler's to judge, from the caller's credentials: for sd-bus every method is open.
-#define GPCSUP_METHOD(name, in, out, function) SD_BUS_METHOD(name, in, out, function, SD_BUS_VTABLE_UNPRIVILEGED)
+#define GPCSUP_METHOD(name, in, out, function) \
+    SD_BUS_METHOD(name, in, out, function, SD_BUS_VTABLE_UNPRIVILEGED)
 
 const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
@@ -296,6 +301,8 @@ const sd_bus_vtable vtable[] = {
 
 }  // namespace
 
-const sd_bus_vtable* manager_vtable() { return vtable; }
+const sd_bus_vtable* manager_vtable() {
+    return vtable;
+}
 
 }  // namespace gpcsup::control

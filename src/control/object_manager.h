@@ -1,5 +1,6 @@
 #pragma once
-// The vtable of org.gpcsup1.Manager: reads each method's arguments, calls the Handler, writes the reply. Internal to the server.
+// The vtable of org.gpcsup1.Manager: reads each method's arguments, calls the Handler, writes the reply.
+// Internal to the server.
 
 #include <systemd/sd-bus.h>
 

@@ -1,5 +1,6 @@
-// The objects /org/gpcsup1/unit/NAME and /org/gpcsup1/group/HIERARCHY_PATH. Their properties come from the supervisor's tables
-// by name, so they are one method (GetAll, as the standard interface has it) and no fixed vtable.
+// The objects /org/gpcsup1/unit/NAME and /org/gpcsup1/group/HIERARCHY_PATH. Their properties come from the
+// supervisor's tables by name, so they are one method (GetAll, as the standard interface has it) and no fixed
+// vtable.
 
 #include <cstring>
 
@@ -55,7 +56,8 @@ int reply_all(sd_bus_message* call, const Handler::Properties& properties) {
     return code < 0 ? code : 1;
 }
 
-int reply_one(sd_bus_message* call, const Handler::Properties& properties, const std::string& wanted, sd_bus_error* error) {
+int reply_one(sd_bus_message* call, const Handler::Properties& properties, const std::string& wanted,
+              sd_bus_error* error) {
     for (const auto& [key, value] : properties) {
         if (key == wanted) {
             return sd_bus_reply_method_return(call, "v", "s", value.c_str());
@@ -65,8 +67,9 @@ int reply_one(sd_bus_message* call, const Handler::Properties& properties, const
 }
 
 std::string introspection(const Kind& kind, const Handler::Properties& properties) {
-    std::string xml = "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
-                      "\"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n <interface name=\"";
+    std::string xml =
+        "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
+        "\"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n <interface name=\"";
     xml += kind.interface;
     xml += "\">\n";
     for (const auto& property : properties) {

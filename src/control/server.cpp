@@ -83,18 +83,23 @@ int Server::Connection::open(base::Fd socket) {
     (void)socket.release();  // the bus closes it
     code = sd_bus_set_server(bus, 1, id);
     code = code < 0 ? code : sd_bus_negotiate_fds(bus, 1);
-    code = code < 0 ? code : sd_bus_set_anonymous(bus, 1);  // credentials come from the socket, not from the handshake
+    code = code < 0
+               ? code
+               : sd_bus_set_anonymous(bus, 1);  // credentials come from the socket, not from the handshake
     code = code < 0 ? code : sd_bus_set_trusted(bus, 1);
     code = code < 0 ? code : sd_bus_add_filter(bus, nullptr, message_bus_hello, nullptr);
     code = code < 0 ? code : sd_bus_add_filter(bus, nullptr, ::gpcsup::control::disconnected, this);
-    code = code < 0 ? code : sd_bus_add_object_vtable(bus, nullptr, "/org/gpcsup1", "org.gpcsup1.Manager", manager_vtable(), &session);
+    code = code < 0 ? code
+                    : sd_bus_add_object_vtable(bus, nullptr, "/org/gpcsup1", "org.gpcsup1.Manager",
+                                               manager_vtable(), &session);
     code = code < 0 ? code : add_objects(bus, session);
     code = code < 0 ? code : sd_bus_start(bus);
     code = code < 0 ? code : sd_bus_attach_event(bus, server.event_, SD_EVENT_PRIORITY_NORMAL);
     return code;
 }
 
-Server::Server(sd_event* event, int listener, Handler& handler) : event_(event), listener_(listener), handler_(handler) {}
+Server::Server(sd_event* event, int listener, Handler& handler)
+    : event_(event), listener_(listener), handler_(handler) {}
 
 Server::~Server() {
     sd_event_source_disable_unref(source_);
@@ -141,12 +146,14 @@ void Server::emit(const std::string& event) {
             connection->closing = true;
             continue;
         }
-        sd_bus_emit_signal(connection->bus, "/org/gpcsup1", "org.gpcsup1.Manager", "Event", "s", event.c_str());
+        sd_bus_emit_signal(connection->bus, "/org/gpcsup1", "org.gpcsup1.Manager", "Event", "s",
+                           event.c_str());
     }
 }
 
 bool Server::has_subscribers() const {
-    return std::any_of(connections_.begin(), connections_.end(), [](const auto& one) { return one->subscribed; });
+    return std::any_of(connections_.begin(), connections_.end(),
+                       [](const auto& one) { return one->subscribed; });
 }
 
 void Server::flush() {

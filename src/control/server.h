@@ -1,7 +1,7 @@
 #pragma once
-// The server's end of the control bus: accepts connections on RUNTIME/control, speaks D-Bus peer to peer on each through
-// sd-bus, and calls a Handler. It knows no unit. A client that does not read is dropped when its queue is full, so none can
-// block the loop; at most max_connections are held at once.
+// The server's end of the control bus: accepts connections on RUNTIME/control, speaks D-Bus peer to peer on
+// each through sd-bus, and calls a Handler. It knows no unit. A client that does not read is dropped when its
+// queue is full, so none can block the loop; at most max_connections are held at once.
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -18,7 +18,8 @@ inline constexpr std::uint64_t max_queued_messages = 512;  // to one client
 
 class Server {
   public:
-    // `listener` is a listening SOCK_STREAM socket; the server uses it and does not own it. `event` and `handler` outlive it.
+    // `listener` is a listening SOCK_STREAM socket; the server uses it and does not own it. `event` and
+    // `handler` outlive it.
     Server(sd_event* event, int listener, Handler& handler);
     ~Server();
     Server(const Server&) = delete;

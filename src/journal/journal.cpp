@@ -27,7 +27,8 @@ base::Result<std::string> content(int descriptor) {
     std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
     std::size_t done = 0;
     while (done < bytes.size()) {
-        const ssize_t got = pread(descriptor, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+        const ssize_t got =
+            pread(descriptor, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
         if (got < 0) {
             return base::fail(errno, "read", "the journal");
         }
@@ -42,7 +43,9 @@ base::Result<std::string> content(int descriptor) {
 
 }  // namespace
 
-Clocks system_clocks() { return {now_ns<CLOCK_MONOTONIC>, now_ns<CLOCK_REALTIME>}; }
+Clocks system_clocks() {
+    return {now_ns<CLOCK_MONOTONIC>, now_ns<CLOCK_REALTIME>};
+}
 
 base::Result<Journal> Journal::create(Clocks clocks) {
     base::Fd memfd(memfd_create("gpcsup-journal", MFD_CLOEXEC));
@@ -77,17 +80,19 @@ base::Result<std::uint64_t> Journal::note(std::string_view event, std::string_vi
     return append(Meaning::note, event, {}, body);
 }
 
-base::Result<std::uint64_t> Journal::state(std::string_view event, std::string_view key, std::string_view body) {
+base::Result<std::uint64_t> Journal::state(std::string_view event, std::string_view key,
+                                           std::string_view body) {
     return append(Meaning::state, event, key, body);
 }
 
-base::Result<std::uint64_t> Journal::erase(std::string_view event, std::string_view key, std::string_view body) {
+base::Result<std::uint64_t> Journal::erase(std::string_view event, std::string_view key,
+                                           std::string_view body) {
     return append(Meaning::erasure, event, key, body);
 }
 
 base::Result<std::uint64_t> Journal::append(Meaning meaning, std::string_view event, std::string_view key,
                                             std::string_view body) {
-    Record record{next_sequence_,      clocks_.monotonic_ns(), clocks_.realtime_ns(), meaning,
+    Record record{next_sequence_,     clocks_.monotonic_ns(), clocks_.realtime_ns(), meaning,
                   std::string(event), std::string(key),       std::string(body)};
     if (auto written = write(record); !written) {
         return base::pass(written);

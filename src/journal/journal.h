@@ -1,7 +1,8 @@
 #pragma once
-// The append-only journal: records in a memfd that gpc-init keeps. gpcsupd's state is the fold of it; `gpcsup events` and
-// recovery read the same records. Appending is one pwrite, so a writer killed at any instant leaves a whole record or none
-// (a torn one fails its checksum and is overwritten by the successor). It interprets no key and no body.
+// The append-only journal: records in a memfd that gpc-init keeps. gpcsupd's state is the fold of it; `gpcsup
+// events` and recovery read the same records. Appending is one pwrite, so a writer killed at any instant
+// leaves a whole record or none (a torn one fails its checksum and is overwritten by the successor). It
+// interprets no key and no body.
 
 #include <functional>
 #include <map>
@@ -21,18 +22,23 @@ struct Clocks {  // what a record is stamped with; tests give their own
 class Journal {
   public:
     static base::Result<Journal> create(Clocks clocks = system_clocks());
-    // Takes over what a predecessor wrote, up to the first record that is not whole. `damaged_at` then tells where.
+    // Takes over what a predecessor wrote, up to the first record that is not whole. `damaged_at` then tells
+    // where.
     static base::Result<Journal> adopt(base::Fd memfd, Clocks clocks = system_clocks());
 
     [[nodiscard]] int descriptor() const { return memfd_.get(); }
     [[nodiscard]] std::uint64_t last_sequence() const { return next_sequence_ - 1; }
     [[nodiscard]] std::uint64_t size() const { return end_; }  // bytes
-    [[nodiscard]] std::uint64_t leftover() const { return leftover_; }  // bytes behind the end at adoption: a torn record
+    [[nodiscard]] std::uint64_t leftover() const {
+        return leftover_;
+    }  // bytes behind the end at adoption: a torn record
 
-    // Appends and returns the record's sequence. ENOSPC when the machine has no memory for it: nothing was written.
+    // Appends and returns the record's sequence. ENOSPC when the machine has no memory for it: nothing was
+    // written.
     base::Result<std::uint64_t> note(std::string_view event, std::string_view body);
     base::Result<std::uint64_t> state(std::string_view event, std::string_view key, std::string_view body);
-    base::Result<std::uint64_t> erase(std::string_view event, std::string_view key, std::string_view body = "{}");
+    base::Result<std::uint64_t> erase(std::string_view event, std::string_view key,
+                                      std::string_view body = "{}");
 
     // Calls `visit` for each record in order of writing until it says `Visit::stop`.
     enum class Visit { go_on, stop };
@@ -40,8 +46,8 @@ class Journal {
 
     // True when more than `growth_limit` bytes were appended since the last compaction.
     [[nodiscard]] bool wants_compaction() const { return end_ - compacted_end_ > growth_limit; }
-    // A successor with the same numbering: the newest `history` events as past, then what `write_states` appends by state().
-    // The caller keeps the new descriptor with gpc-init and only then drops this journal.
+    // A successor with the same numbering: the newest `history` events as past, then what `write_states`
+    // appends by state(). The caller keeps the new descriptor with gpc-init and only then drops this journal.
     base::Result<Journal> compacted(const std::function<base::Result<>(Journal&)>& write_states) const;
 
     static constexpr std::uint64_t growth_limit = 1u << 20;
@@ -49,7 +55,8 @@ class Journal {
 
   private:
     Journal(base::Fd memfd, Clocks clocks) : memfd_(std::move(memfd)), clocks_(clocks) {}
-    base::Result<std::uint64_t> append(Meaning meaning, std::string_view event, std::string_view key, std::string_view body);
+    base::Result<std::uint64_t> append(Meaning meaning, std::string_view event, std::string_view key,
+                                       std::string_view body);
     base::Result<> write(const Record& record);
 
     base::Fd memfd_;

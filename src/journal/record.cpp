@@ -25,7 +25,9 @@ struct Header {
 };
 constexpr std::size_t checked_from = offsetof(Header, size);
 
-std::uint32_t checksum_of(std::span<const std::byte> record) { return base::crc32c(record.subspan(checked_from)); }
+std::uint32_t checksum_of(std::span<const std::byte> record) {
+    return base::crc32c(record.subspan(checked_from));
+}
 
 }  // namespace
 

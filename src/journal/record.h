@@ -1,6 +1,6 @@
 #pragma once
-// One journal record and its bytes. A record is an event (something happened), a state (the value of a key from now on), or
-// both at once. The body is a JSON object's text, opaque in this room. Pure: no system call.
+// One journal record and its bytes. A record is an event (something happened), a state (the value of a key
+// from now on), or both at once. The body is a JSON object's text, opaque in this room. Pure: no system call.
 
 #include <cstdint>
 #include <optional>
@@ -11,7 +11,8 @@
 namespace gpcsup::journal {
 
 inline constexpr std::uint16_t record_version = 1;
-inline constexpr std::size_t largest_record = 1u << 20;  // a longer one is refused when written and never believed when read
+inline constexpr std::size_t largest_record =
+    1u << 20;  // a longer one is refused when written and never believed when read
 
 enum class Meaning : std::uint16_t {
     note = 0,     // an event only

@@ -128,7 +128,8 @@ TEST_CASE("random bytes are never taken for records and never end in a loop") {
         for (char& byte : noise) {
             byte = static_cast<char>(random());
         }
-        REQUIRE(pwrite(journal->descriptor(), noise.data(), noise.size(), 0) == static_cast<ssize_t>(noise.size()));
+        REQUIRE(pwrite(journal->descriptor(), noise.data(), noise.size(), 0) ==
+                static_cast<ssize_t>(noise.size()));
         auto successor = Journal::adopt(Fd(dup(journal->descriptor())));
         REQUIRE(successor);
         CHECK(successor->last_sequence() == 0);

@@ -1,0 +1,53 @@
+#pragma once
+// gpcsupd's end of the channel to gpc-init (wire/keep.h): what gpc-init kept for us, and our requests to it.
+// It decides nothing. Requests are small datagrams to a parent that always reads; a full socket is waited
+// for, at most a second at a time.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "wire/keep.h"
+
+namespace gpcsup::supervisor {
+
+struct Kept {
+    base::Fd descriptor;
+    std::string name;
+};
+
+class KeeperLink {
+  public:
+    explicit KeeperLink(base::Fd socket) : socket_(std::move(socket)) {}
+
+    [[nodiscard]] int descriptor() const { return socket_.get(); }
+
+    // Blocks until gpc-init has delivered everything it keeps (at start only). EPIPE: gpc-init has gone.
+    base::Result<> receive_all();
+    // What came with receive_all and was not yet taken; the caller owns it. An empty Fd: gpc-init keeps no
+    // such thing.
+    base::Fd take(wire::KeepClass keep_class, std::uint64_t id = 0);
+    [[nodiscard]] std::map<std::uint64_t, Kept> take_all(wire::KeepClass keep_class);
+
+    // One message, if there is one. EPIPE: gpc-init has gone.
+    struct Arrival {
+        wire::KeepMessage message;
+        base::Fd descriptor;  // the one attached, if any
+    };
+    base::Result<std::optional<Arrival>> receive();
+
+    base::Result<> keep(wire::KeepClass keep_class, std::uint64_t id, std::string_view name, int descriptor);
+    base::Result<> drop(wire::KeepClass keep_class, std::uint64_t id);
+    base::Result<> send(wire::KeepVerb verb, std::uint64_t argument = 0);
+
+  private:
+    base::Result<> transmit(const wire::KeepMessage& message, int descriptor);
+
+    base::Fd socket_;
+    std::map<std::pair<wire::KeepClass, std::uint64_t>, Kept> kept_;
+};
+
+}  // namespace gpcsup::supervisor
