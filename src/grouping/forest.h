@@ -1,8 +1,10 @@
 #pragma once
-// The hierarchies, their trees of groups, and the interned memberships. Pure: no system call, no controller named (a
-// controller is a word bound to at most one hierarchy). Who is a member is known to room processes; the forest only counts
-// references: a membership is referenced by each of its processes, a group is *held* by children, memberships and holders.
+// The hierarchies, their trees of groups, and the interned memberships. Pure: no system call, no controller
+// named (a controller is a word bound to at most one hierarchy). Who is a member is known to room processes;
+// the forest only counts references: a membership is referenced by each of its processes, a group is *held*
+// by children, memberships and holders.
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -10,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -41,9 +44,10 @@ class Forest {
   public:
     Forest();  // with the built-in hierarchy `unit`
 
-    // Hierarchies. Names: letters, digits, '.', '_', '-'. Same name with the same set is success (the existing one). EBUSY
-    // names the hierarchy that has a controller already; ENOSPC at max_hierarchies.
-    base::Result<HierarchyId> create_hierarchy(std::string_view name, std::span<const std::string> controllers);
+    // Hierarchies. Names: letters, digits, '.', '_', '-'. Same name with the same set is success (the
+    // existing one). EBUSY names the hierarchy that has a controller already; ENOSPC at max_hierarchies.
+    base::Result<HierarchyId> create_hierarchy(std::string_view name,
+                                               std::span<const std::string> controllers);
     base::Result<> remove_hierarchy(HierarchyId id);  // EBUSY when groups other than the root exist
     [[nodiscard]] const Hierarchy* hierarchy(HierarchyId id) const;
     [[nodiscard]] const Hierarchy* find_hierarchy(std::string_view name_or_controller) const;
@@ -51,41 +55,107 @@ class Forest {
 
     // Groups. `restore_*` put back what the journal recorded, with its numbers.
     base::Result<GroupId> create_group(GroupId parent, std::string_view name);
-    base::Result<GroupId> create_path(HierarchyId hierarchy, std::string_view path);  // and the parents missing
-    base::Result<> remove_group(GroupId id);  // EBUSY naming children, processes or holders; see busy_reason
+    base::Result<GroupId> create_path(HierarchyId hierarchy,
+                                      std::string_view path);  // and the parents missing
+    // EBUSY names the children or the processes in the way. A group that a controller holds becomes *dying*:
+    // its name is free again, nothing can be put into it, and it goes with its last holder. A second removal
+    // is EBUSY and says who holds it.
+    base::Result<> remove_group(GroupId id);
     base::Result<> rename_group(GroupId id, std::string_view name);
     base::Result<> restore_hierarchy(const Hierarchy& recorded);
     base::Result<> restore_group(GroupId id, GroupId parent, std::string_view name);
+    // A controller's reference on a group (one for each controller), with the reason that is shown to people.
+    void hold(GroupId id, std::string_view controller, std::string_view why);
+    void drop_hold(GroupId id, std::string_view controller);
+    [[nodiscard]] std::vector<GroupId> take_gone();  // dying groups that have gone since the last call
+    // Why the group cannot be removed, as a sentence's end ("it has the children a, b"); empty = nothing is
+    // in the way.
+    [[nodiscard]] std::string busy_reason(GroupId id) const;
+    // Who can name members for busy_reason: up to `most` pids of the group and below.
+    using ListMembers = std::function<std::vector<int>(GroupId id, std::size_t most)>;
+    void set_member_lister(ListMembers lister) { list_members_ = std::move(lister); }
     [[nodiscard]] const Group* group(GroupId id) const;
     [[nodiscard]] Group* group(GroupId id);
     [[nodiscard]] std::optional<GroupId> child(GroupId parent, std::string_view name) const;
-    // "HIERARCHY:/a/b" or "CONTROLLER:/a/b". ENOENT names the first part that is missing, with "did you mean".
+    // "HIERARCHY:/a/b" or "CONTROLLER:/a/b". ENOENT names the first part that is missing, with "did you
+    // mean".
     base::Result<GroupId> resolve(std::string_view text) const;
     [[nodiscard]] std::string path(GroupId id) const;       // "/a/b"
     [[nodiscard]] std::string full_path(GroupId id) const;  // "HIERARCHY:/a/b"
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
-    void for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const;  // top first, parents before children
+    void for_each_below(GroupId top, const std::function<void(const Group&)>& visit)
+        const;  // top first, parents before children
 
-    // Memberships: one row for each distinct combination of groups. Missing places are filled with the roots.
+    [[nodiscard]] unsigned depth(GroupId id) const;               // 0 at the root
+    [[nodiscard]] std::size_t group_count(HierarchyId id) const;  // the root and dying groups included
+    base::Result<> set_controllers(HierarchyId id,
+                                   std::span<const std::string> controllers);  // rebind; EBUSY as at creation
+
+    // Memberships: one row for each distinct combination of groups. Missing places, and groups that are gone
+    // or dying, are filled with the roots. A row lives as long as it is acquired or pinned; one that was only
+    // interned is kept for at least the next 1,000 interns, or until one of its groups is removed. Pin what
+    // must be readable longer.
     MembershipId intern(Places places);
     [[nodiscard]] const Places& places(MembershipId id) const;
-    [[nodiscard]] GroupId place(MembershipId id, HierarchyId hierarchy) const { return places(id)[hierarchy.value]; }
+    [[nodiscard]] GroupId place(MembershipId id, HierarchyId hierarchy) const {
+        return places(id)[hierarchy.value];
+    }
     void acquire(MembershipId id);  // one more live process: counts `processes` and `populated` up the chains
     void release(MembershipId id);  // one less; the groups that became empty are queued
-    void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;  // top and below
-    [[nodiscard]] std::vector<GroupId> take_emptied();  // groups whose `populated` fell to 0 since the last call (still existing)
+    void pin(MembershipId
+                 id);  // keeps the row readable without a live process (a zombie's place); counts no process
+    void unpin(MembershipId id);
+    [[nodiscard]] std::size_t membership_count() const { return by_places_.size(); }  // rows in use
+    void for_each_membership_in(GroupId top,
+                                const std::function<void(MembershipId)>& visit) const;  // top and below
+    [[nodiscard]] std::vector<GroupId>
+    take_emptied();  // groups whose `populated` fell to 0 since the last call (still existing)
 
   private:
     struct Row {
         Places places{};
         std::uint32_t references = 0;
+        std::uint32_t pins = 0;
+        std::uint32_t claims = 0;  // interns not yet followed by an acquire
+        bool used = false;
+        [[nodiscard]] bool idle() const { return references == 0 && pins == 0 && claims == 0; }
     };
+    struct ChildKey {
+        GroupId parent;
+        std::string name;
+    };
+    struct ChildOrder {
+        using is_transparent = void;
+        using View = std::pair<GroupId, std::string_view>;
+        static View view(const ChildKey& key) { return {key.parent, key.name}; }
+        static View view(const View& key) { return key; }
+        template <class Left, class Right>
+        bool operator()(const Left& left, const Right& right) const {
+            return view(left) < view(right);
+        }
+    };
+    base::Result<> check_controllers(std::span<const std::string> controllers, const Hierarchy* except) const;
+    base::Result<GroupId> check_new_child(GroupId parent, std::string_view name) const;
+    void open_hierarchy(Hierarchy hierarchy);
+    void insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name);
+    void erase_group(GroupId id);
+    void finish_dying(GroupId id);
+    void set_slot_of_rows(HierarchyId hierarchy, GroupId group);
+    void free_row(MembershipId id);
+    void forget_idle_rows(GroupId removed);
+    void remember_claim(MembershipId id);
+    void count(const Row& row, int change);
     std::array<std::optional<Hierarchy>, max_hierarchies> hierarchies_;
     std::unordered_map<GroupId, Group> groups_;
-    std::vector<Row> rows_;
-    std::vector<MembershipId> free_rows_;
+    std::map<ChildKey, GroupId, ChildOrder> by_name_;
+    std::deque<Row> rows_;  // a deque: places() hands out references
+    std::deque<MembershipId>
+        free_rows_;  // the longest free is used first, so that a stale id is noticed late rather than never
+    std::deque<MembershipId> unclaimed_;  // interned, perhaps not yet acquired
     std::map<Places, MembershipId> by_places_;
     std::vector<GroupId> emptied_;
+    std::vector<GroupId> gone_;
+    ListMembers list_members_;
     std::uint32_t next_group_ = 1;
 };
 

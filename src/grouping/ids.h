@@ -7,8 +7,8 @@
 
 namespace gpcsup::grouping {
 
-using HierarchyId = base::StrongId<struct HierarchyTag>;    // slot 0…max_hierarchies-1; slot 0 is always `unit`
-using GroupId = base::StrongId<struct GroupTag>;            // 0 = none
+using HierarchyId = base::StrongId<struct HierarchyTag>;  // slot 0…max_hierarchies-1; slot 0 is always `unit`
+using GroupId = base::StrongId<struct GroupTag>;          // 0 = none
 using MembershipId = base::StrongId<struct MembershipTag>;  // row of the interned memberships; 0 = every root
 
 inline constexpr unsigned max_hierarchies = 16;

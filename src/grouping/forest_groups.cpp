@@ -1,0 +1,280 @@
+// Groups: making, naming, removing, dying.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "grouping/forest.h"
+#include "grouping/names.h"
+
+namespace gpcsup::grouping {
+
+namespace {
+
+constexpr std::size_t most_named = 8;  // children or processes that a busy error lists
+
+std::string plural(std::size_t count, std::string_view one, std::string_view many) {
+    return std::to_string(count) + " " + std::string(count == 1 ? one : many);
+}
+
+std::string list(const std::vector<std::string>& names, std::size_t total) {
+    std::string text;
+    for (const std::string& name : names) {
+        text += (text.empty() ? "" : ", ") + name;
+    }
+    return total > names.size() ? text + " and " + std::to_string(total - names.size()) + " more" : text;
+}
+
+}  // namespace
+
+const Group* Forest::group(GroupId id) const {
+    const auto found = groups_.find(id);
+    return found == groups_.end() ? nullptr : &found->second;
+}
+
+Group* Forest::group(GroupId id) {
+    const auto found = groups_.find(id);
+    return found == groups_.end() ? nullptr : &found->second;
+}
+
+std::optional<GroupId> Forest::child(GroupId parent, std::string_view name) const {
+    const auto found = by_name_.find(ChildOrder::View{parent, name});
+    return found == by_name_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string Forest::path(GroupId id) const {
+    std::string text;
+    for (const Group* at = group(id); at != nullptr && at->parent.value != 0; at = group(at->parent)) {
+        text.insert(0, "/" + at->name);
+    }
+    return text.empty() ? "/" : text;
+}
+
+std::string Forest::full_path(GroupId id) const {
+    const Group* at = group(id);
+    return at == nullptr ? "(removed group)" : hierarchies_[at->hierarchy.value]->name + ":" + path(id);
+}
+
+unsigned Forest::depth(GroupId id) const {
+    unsigned levels = 0;
+    for (const Group* at = group(id); at != nullptr && at->parent.value != 0; at = group(at->parent)) {
+        ++levels;
+    }
+    return levels;
+}
+
+bool Forest::is_within(GroupId id, GroupId ancestor) const {
+    for (const Group* at = group(id); at != nullptr; at = group(at->parent)) {
+        if (at->id == ancestor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void Forest::for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const {
+    std::vector<GroupId> waiting{top};
+    while (!waiting.empty()) {
+        const Group* at = group(waiting.back());
+        waiting.pop_back();
+        if (at != nullptr) {
+            waiting.insert(waiting.end(), at->children.rbegin(), at->children.rend());
+            visit(*at);
+        }
+    }
+}
+
+std::size_t Forest::group_count(HierarchyId id) const {
+    std::size_t count = 0;
+    if (const Hierarchy* in = hierarchy(id)) {
+        for_each_below(in->root, [&](const Group&) { ++count; });
+    }
+    return count;
+}
+
+void Forest::insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name) {
+    Group& made = groups_[id];
+    made.id = id;
+    made.parent = parent;
+    made.hierarchy = hierarchy;
+    made.name = name;
+    if (parent.value != 0) {
+        groups_[parent].children.push_back(id);
+        by_name_[ChildKey{parent, std::string(name)}] = id;
+    }
+}
+
+base::Result<GroupId> Forest::check_new_child(GroupId parent, std::string_view name) const {
+    if (auto valid = check_group_name(name); !valid) {
+        return base::pass(valid);
+    }
+    const Group* in = group(parent);
+    if (in == nullptr || in->dying) {
+        return base::refuse(ENOENT,
+                            "cannot create group " + std::string(name) + ": its parent has been removed");
+    }
+    if (child(parent, name)) {
+        return base::refuse(EEXIST, "group " + full_path(*child(parent, name)) + " exists");
+    }
+    return parent;
+}
+
+base::Result<GroupId> Forest::create_group(GroupId parent, std::string_view name) {
+    if (auto valid = check_new_child(parent, name); !valid) {
+        return base::pass(valid);
+    }
+    if (depth(parent) >= max_depth) {
+        return base::refuse(EAGAIN, "cannot create a group in " + full_path(parent) +
+                                        ": groups nest at most " + std::to_string(max_depth) + " levels");
+    }
+    const GroupId id{next_group_++};
+    insert_group(id, parent, group(parent)->hierarchy, name);
+    return id;
+}
+
+base::Result<GroupId> Forest::create_path(HierarchyId hierarchy_id, std::string_view path) {
+    const Hierarchy* in = hierarchy(hierarchy_id);
+    if (in == nullptr) {
+        return base::refuse(ENOENT, "there is no such hierarchy");
+    }
+    const auto components = split_path(path);
+    if (!components) {
+        return std::unexpected(components.error());
+    }
+    GroupId at = in->root;
+    for (const std::string_view component : *components) {
+        if (const auto existing = child(at, component)) {
+            at = *existing;
+            continue;
+        }
+        auto made = create_group(at, component);  // cannot fail: name and depth are checked already
+        if (!made) {
+            return made;
+        }
+        at = *made;
+    }
+    return at;
+}
+
+base::Result<> Forest::restore_group(GroupId id, GroupId parent, std::string_view name) {
+    if (id.value == 0 || group(id) != nullptr) {
+        return base::fail(EEXIST, "restore the group", name);
+    }
+    if (auto valid = check_new_child(parent, name); !valid) {
+        return base::pass(valid);
+    }
+    insert_group(id, parent, group(parent)->hierarchy, name);
+    next_group_ = std::max(next_group_, id.value + 1);
+    return {};
+}
+
+base::Result<> Forest::rename_group(GroupId id, std::string_view name) {
+    Group* renamed = group(id);
+    if (renamed == nullptr || renamed->dying) {
+        return base::refuse(ENOENT, "there is no such group");
+    }
+    if (renamed->parent.value == 0) {
+        return base::refuse(EINVAL, "the root of a hierarchy has no name to change");
+    }
+    if (renamed->name == name) {
+        return {};
+    }
+    if (auto valid = check_new_child(renamed->parent, name); !valid) {
+        return base::pass(valid);
+    }
+    by_name_.erase(ChildKey{renamed->parent, renamed->name});
+    renamed->name = name;
+    by_name_[ChildKey{renamed->parent, renamed->name}] = id;
+    return {};
+}
+
+std::string Forest::busy_reason(GroupId id) const {
+    const Group* at = group(id);
+    if (at == nullptr) {
+        return {};
+    }
+    std::vector<std::string> names;
+    std::size_t children = 0;
+    for (const GroupId each : at->children) {
+        if (!group(each)->dying && ++children <= most_named) {
+            names.push_back(group(each)->name);
+        }
+    }
+    if (children > 0) {
+        return "it has the " + std::string(children == 1 ? "child " : "children ") + list(names, children);
+    }
+    if (at->populated > 0) {
+        const auto pids = list_members_ ? list_members_(id, most_named) : std::vector<int>{};
+        for (const int pid : pids) {
+            names.push_back(std::to_string(pid));
+        }
+        return plural(at->populated, "process is", "processes are") + " in it" +
+               (names.empty() ? "" : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
+    }
+    if (at->dying) {
+        for (const auto& [controller, why] : at->holders) {
+            names.push_back(controller + " (" + why + ")");
+        }
+        return names.empty() ? "groups below it are dying"
+                             : "it is dying, held by " + list(names, names.size());
+    }
+    return {};
+}
+
+base::Result<> Forest::remove_group(GroupId id) {
+    Group* doomed = group(id);
+    if (doomed == nullptr) {
+        return base::refuse(ENOENT, "there is no such group");
+    }
+    if (doomed->parent.value == 0) {
+        return base::refuse(EBUSY, full_path(id) + " is the root of its hierarchy",
+                            "remove the hierarchy instead");
+    }
+    if (const std::string reason = busy_reason(id); !reason.empty()) {
+        return base::refuse(EBUSY, "cannot remove " + full_path(id) + ": " + reason);
+    }
+    forget_idle_rows(id);
+    by_name_.erase(ChildKey{doomed->parent, doomed->name});
+    doomed->dying = true;
+    finish_dying(id);
+    gone_.erase(std::remove(gone_.begin(), gone_.end(), id),
+                gone_.end());  // the caller knows: it has just asked for it
+    return {};
+}
+
+void Forest::erase_group(GroupId id) {
+    const Group* erased = group(id);
+    if (Group* parent = group(erased->parent)) {
+        std::erase(parent->children, id);
+    }
+    groups_.erase(id);
+}
+
+// A dying group goes when nothing holds it any more, and with it perhaps its dying parent, and so on upwards.
+void Forest::finish_dying(GroupId id) {
+    Group* at = group(id);
+    while (at != nullptr && at->dying && at->holders.empty() && at->children.empty()) {
+        const GroupId parent = at->parent;
+        gone_.push_back(at->id);
+        erase_group(at->id);
+        at = group(parent);
+    }
+}
+
+void Forest::hold(GroupId id, std::string_view controller, std::string_view why) {
+    if (Group* held = group(id)) {
+        held->holders[std::string(controller)] = why;
+    }
+}
+
+void Forest::drop_hold(GroupId id, std::string_view controller) {
+    if (Group* held = group(id)) {
+        held->holders.erase(std::string(controller));
+        finish_dying(id);
+    }
+}
+
+std::vector<GroupId> Forest::take_gone() {
+    return std::exchange(gone_, {});
+}
+
+}  // namespace gpcsup::grouping
