@@ -24,6 +24,9 @@ inline constexpr std::uint32_t override_count = 4096;
 inline constexpr std::uint32_t pending_count = 512;
 inline constexpr std::uint32_t flight_count = 4096;
 inline constexpr std::uint32_t refusal_count = 256;
+inline constexpr std::uint32_t flight_probes = 8;
+inline constexpr std::uint32_t override_probes = 16;
+inline constexpr int enforce_priority = 1;  // SCHED_FIFO; gpc-init, which watches it, runs one above
 inline constexpr std::uint32_t no_row = 0xffffffff;
 inline constexpr std::uint64_t unlimited = UINT64_MAX;
 
@@ -40,6 +43,14 @@ enum class TrapClass : std::uint8_t {
 inline constexpr unsigned trap_class_count = static_cast<unsigned>(TrapClass::count_);
 inline constexpr std::uint32_t call_number_count = 512;  // of x86_64; larger numbers are never trapped
 
+// What a budget counts. A row is found again by (key, kind) after a restart of gpcsupd.
+enum class BudgetKind : std::uint32_t {
+    tasks,      // threads, zombies included until they are reaped
+    processes,  // the same without CLONE_THREAD
+    files,      // open files
+    count_
+};
+
 struct Budget {                        // one limit on one group
     std::atomic<std::uint32_t> key;    // 0 = free; else the GroupId's number (for diagnostics)
     std::atomic<std::uint32_t> parent; // row of the nearest ancestor budget of the same kind, or no_row
@@ -51,6 +62,8 @@ struct Budget {                        // one limit on one group
     std::atomic<std::uint64_t> recount_wanted;  // gpc-enforce: monotonic ns of the youngest request parked on this row
     std::atomic<std::uint64_t> recounted;       // gpcsupd: monotonic ns at which the last exact count *began*
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
+    std::atomic<std::uint32_t> kind;               // BudgetKind
+    std::atomic<std::uint32_t> reserved;
 };
 
 struct Domain {                       // where a listener's processes are: one budget row a class and a kind
@@ -58,9 +71,13 @@ struct Domain {                       // where a listener's processes are: one b
     std::atomic<std::uint32_t> budget[trap_class_count];   // leaf budget row for each class, or no_row
     std::atomic<std::uint32_t> process_budget;  // second leaf for TrapClass::task without CLONE_THREAD, or no_row
     std::atomic<std::uint32_t> overrides;       // how many Override rows name this domain: 0 = the cheap path
+    std::atomic<std::uint32_t> closed;  // gpc-enforce: 1 = the listener hung up, nobody is trapped by it any more
+    std::atomic<std::uint32_t> reserved;
 };
 
-struct Override {                     // a process of a domain that was moved to other groups (and its children)
+// A process of a domain that was moved to other groups. A process without a row counts as its nearest ancestor with one; so a
+// move writes rows for the children that stay behind, too. Index = tgid % override_count, linear probing over 16.
+struct Override {
     std::atomic<std::uint32_t> pid;   // tgid; 0 = free
     std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> domain_key;  // the domain whose listener it is trapped by
@@ -95,9 +112,13 @@ struct Pending {
 // replaces its entry. Index = tid % flight_count, linear probing over 8.
 struct Flight {
     std::atomic<std::uint32_t> tid;  // 0 = free
-    std::atomic<std::uint32_t> row;  // the leaf budget
+    std::atomic<std::uint32_t> row;  // the leaf budget of kind tasks, or no_row
+    std::atomic<std::uint32_t> process_row;  // the leaf budget of kind processes, or no_row (always for a thread)
+    std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> continued_ns;  // CLOCK_MONOTONIC just before SEND
-    std::atomic<std::uint64_t> resolved_ns;   // gpcsupd: kernel timestamp of a fork event of this thread
+    // gpcsupd: a moment at which the thread was seen out of its call, or the kernel's timestamp of its fork event. The
+    // entry is settled when this is not before continued_ns; only gpc-enforce ever reuses an entry.
+    std::atomic<std::uint64_t> resolved_ns;
 };
 
 struct Refusal {  // who was refused, for the journal and `gpcsup events`; a ring, the oldest is overwritten
@@ -116,6 +137,8 @@ struct EnforcementTable {
     std::atomic<std::uint64_t> received;  // notifications ever received, for bench and status
     std::atomic<std::uint32_t> scheduling;  // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
     std::atomic<std::uint32_t> sync_wakeup; // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
+    std::atomic<std::uint64_t> flights_wanted;    // gpc-enforce: monotonic ns at which no Flight entry was free
+    std::atomic<std::uint64_t> flights_resolved;  // gpcsupd: monotonic ns at which it began to settle them all
     std::uint8_t classes[call_number_count];         // TrapClass by x86_64 call number
     std::uint8_t compat_classes[call_number_count];  // TrapClass by i386 call number
     Budget budgets[budget_count];
