@@ -1,6 +1,6 @@
 #pragma once
-// A controller's attributes, declared once: from these rows come TOML keys, `gpcsup get/set`, bus properties, checks, JSON,
-// the man page and completion. No system call in here.
+// A controller's attributes, declared once: from these rows come TOML keys, `gpcsup get/set`, bus properties,
+// checks, JSON, the man page and completion. No system call in here.
 
 #include <cstdint>
 #include <span>
@@ -35,16 +35,27 @@ struct Attribute {
     std::string_view name;  // "limit"; the full name is CONTROLLER.limit
     AttributeType type;
     Access access;
-    std::string_view unit;           // "tasks", "ns", "" …
-    std::string_view default_text;   // as a person would type it; "" = empty list
-    std::string_view help;           // one line
+    std::string_view unit;          // "tasks", "ns", "" …
+    std::string_view default_text;  // as a person would type it; "" = empty list
+    std::string_view help;          // one line
     // A check beyond the type (a lower bound, say); null = none. Says what was expected.
     base::Result<> (*check)(const Value& value) = nullptr;
 };
 
-// Text as typed (TOML, `set`) to a value of the attribute's type. EINVAL says what was expected and shows the right spelling;
-// EACCES for a read-only attribute.
-base::Result<Value> parse_value(std::string_view full_name, const Attribute& attribute, std::string_view text);
+// Text as typed (TOML, `set`) to a value of the attribute's type. EINVAL says what was expected and shows the
+// right spelling; EACCES for a read-only attribute.
+base::Result<Value> parse_value(std::string_view full_name, const Attribute& attribute,
+                                std::string_view text);
+
+// "cpu_list", "whole number" …: the type as a person, a schema or a man page names it.
+std::string_view type_name(AttributeType type);
+
+// "100/1s": so many in such a time.
+struct Rate {
+    std::uint64_t count = 0;
+    std::uint64_t window_ns = 0;
+};
+base::Result<Rate> parse_rate(std::string_view text);
 
 // What parse_value reads back; JSON uses the variant itself (Max = null).
 std::string format_value(const Value& value);

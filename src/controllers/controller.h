@@ -1,7 +1,8 @@
 #pragma once
-// The contract of a controller: about a hundred lines for a simple one, one pair of files in this room (or in tests/), found in
-// the static registry. Names follow Paul Menage's patchset: create, destroy, can_attach, cancel_attach, attach, can_fork, fork,
-// exit, bind. Writing a controller touches no other file. A controller never starts, stops or kills anything.
+// The contract of a controller: about a hundred lines for a simple one, one pair of files in this room (or in
+// tests/), found in the static registry. Names follow Paul Menage's patchset: create, destroy, can_attach,
+// cancel_attach, attach, can_fork, fork, exit, bind. Writing a controller touches no other file. A controller
+// never starts, stops or kills anything.
 
 #include <memory>
 #include <span>
@@ -16,13 +17,19 @@
 
 namespace gpcsup::controllers {
 
+struct Change {                  // one setting of a transaction
+    std::string_view attribute;  // without the controller's name
+    Value value;
+};
+
 struct Move {  // one process (all its threads) from one group of the controller's hierarchy to another
     processes::Process* process;
     grouping::GroupId from;
     grouping::GroupId to;
 };
 
-// What a process is born with: filled by the controllers of its place, put into the launch plan by room launch.
+// What a process is born with: filled by the controllers of its place, put into the launch plan by room
+// launch.
 struct Birth {
     std::vector<std::uint64_t> affinity;  // words for sched_setaffinity; empty = leave
     int memory_mode = 0;                  // MPOL_…, with memory_nodes; 0 = leave
@@ -33,10 +40,11 @@ struct Birth {
         std::uint64_t hard;
     };
     std::vector<Limit> limits;
-    std::vector<wire::TrapClass> traps;   // calls to be trapped from the first instruction on
+    std::vector<wire::TrapClass> traps;  // calls to be trapped from the first instruction on
 };
 
-// The machine and the tables, as a controller may use them. The real one is in room supervisor, the fake one in tests.
+// The machine and the tables, as a controller may use them. The real one is in room supervisor, the fake one
+// in tests.
 class Host {
   public:
     virtual ~Host() = default;
@@ -44,17 +52,19 @@ class Host {
     virtual processes::ProcessTable& processes() = 0;
     virtual base::CpuList online_cpus() = 0;
     virtual base::CpuList online_nodes() = 0;
-    // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is gone.
+    // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is
+    // gone.
     virtual base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) = 0;
     virtual base::Result<base::CpuList> affinity(base::ProcessId process) = 0;  // of the main thread
-    // CPU time of a group alone (not below it): closed books plus live clocks, sampled now. Nanoseconds.
+    // CPU time of the group and below: closed books plus live clocks, sampled now. What groups removed below
+    // it used stays in.
     struct CpuTime {
         std::uint64_t usage_ns = 0;
         std::uint64_t user_ns = 0;
         std::uint64_t system_ns = 0;
         std::uint64_t estimated_ns = 0;
     };
-    virtual CpuTime cpu_time(grouping::GroupId group) = 0;  // here and below
+    virtual CpuTime cpu_time(grouping::GroupId group) = 0;
     // Tasks (threads) and processes of the group and below: exact now (connector drained or members walked).
     struct TaskCount {
         std::uint64_t tasks = 0;
@@ -62,10 +72,13 @@ class Host {
         std::uint64_t peak_tasks = 0;
     };
     virtual TaskCount task_count(grouping::GroupId group) = 0;
-    // The limit as data for gpc-enforce. A budget exists from the first call with a finite limit until retire_budget.
-    virtual base::Result<> publish_budget(grouping::GroupId group, wire::TrapClass trap_class, std::uint64_t limit, int refuse_errno) = 0;
-    virtual void retire_budget(grouping::GroupId group, wire::TrapClass trap_class) = 0;
-    virtual std::uint64_t budget_failcnt(grouping::GroupId group, wire::TrapClass trap_class) = 0;
+    // A limit as data for gpc-enforce, one row for each (group, kind). The row exists from the first call
+    // until retire_budget, also while its limit is wire::unlimited, so that its failcnt is kept.
+    virtual base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                                          int refuse_errno) = 0;
+    virtual void retire_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    virtual std::uint64_t budget_failcnt(grouping::GroupId group,
+                                         wire::BudgetKind kind) = 0;  // 0 without a row
 };
 
 class Controller {
@@ -74,33 +87,65 @@ class Controller {
     [[nodiscard]] virtual std::string_view name() const = 0;
     [[nodiscard]] virtual std::span<const Attribute> attributes() const = 0;
 
-    // Groups of the hierarchy it is bound to; also called for the root, with no parent. A failed create undoes itself.
+    // Groups of the hierarchy it is bound to; also called for the root, with no parent. A failed create
+    // undoes itself.
     virtual base::Result<> create(grouping::GroupId group, grouping::GroupId parent) = 0;
     virtual void destroy(grouping::GroupId group) = 0;
 
-    // Attributes. `can_set` checks one value against the tree and changes nothing; `set` is called for all settings of a
-    // transaction only after every can_set agreed, and may still fail in the machine (the transaction is then undone with the
-    // old values). `get` gives the value a user sees now.
-    virtual base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) = 0;
+    // Attributes. `can_set` checks one value against the tree and changes nothing; `set` is called for all
+    // settings of a transaction only after every can_set agreed, and may still fail in the machine (the
+    // transaction is then undone with the old values). `get` gives the value a user sees now.
+    virtual base::Result<> can_set(grouping::GroupId group, std::string_view attribute,
+                                   const Value& value) = 0;
+    // Where attributes depend on each other (a barrier below its limit), override can_change: it sees the
+    // transaction whole.
+    virtual base::Result<> can_change(grouping::GroupId group, std::span<const Change> changes) {
+        for (const Change& change : changes) {
+            if (auto agreed = can_set(group, change.attribute, change.value); !agreed) {
+                return agreed;
+            }
+        }
+        return {};
+    }
     virtual base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) = 0;
     virtual base::Result<Value> get(grouping::GroupId group, std::string_view attribute) = 0;
 
     // Moves, as in the original: every can_attach first (a refusal cancels those that agreed), then attach.
-    virtual base::Result<> can_attach(std::span<const Move> moves) { (void)moves; return {}; }
+    virtual base::Result<> can_attach(std::span<const Move> moves) {
+        (void)moves;
+        return {};
+    }
     virtual void cancel_attach(std::span<const Move> moves) { (void)moves; }
-    virtual base::Result<> attach(std::span<const Move> moves) { (void)moves; return {}; }
+    virtual base::Result<> attach(std::span<const Move> moves) {
+        (void)moves;
+        return {};
+    }
 
     virtual void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) {
-        (void)parent; (void)child; (void)group;
+        (void)parent;
+        (void)child;
+        (void)group;
     }
-    virtual void exit(const processes::Process& process, grouping::GroupId group) { (void)process; (void)group; }
+    virtual void exit(const processes::Process& process, grouping::GroupId group) {
+        (void)process;
+        (void)group;
+    }
 
     // What a process born in this group needs.
-    virtual void birth(grouping::GroupId group, Birth& birth) { (void)group; (void)birth; }
+    virtual void birth(grouping::GroupId group, Birth& birth) {
+        (void)group;
+        (void)birth;
+    }
 
-    // The classes this controller enforces by trapping while a limit on the chain of `group` is finite; empty = never traps.
-    [[nodiscard]] virtual std::vector<wire::TrapClass> traps(grouping::GroupId group) { (void)group; return {}; }
-    [[nodiscard]] virtual std::vector<wire::TrapClass> possible_traps() const { return {}; }  // for `enforce = [...]`
+    // The classes this controller enforces by trapping while a limit on the chain of `group` is finite; empty
+    // = never traps.
+    [[nodiscard]] virtual std::vector<wire::TrapClass> traps(grouping::GroupId group) {
+        (void)group;
+        return {};
+    }
+    [[nodiscard]] virtual std::vector<wire::TrapClass> possible_traps() const {
+        return {};
+    }  // for `enforce = [...]`
 
     // The machine changed (CPU hotplug): bring what is effective up to date.
     virtual void refresh() {}
@@ -108,7 +153,8 @@ class Controller {
 
 using Factory = std::unique_ptr<Controller> (*)(Host& host);
 
-// The static registry: a controller's file has one object of this type at namespace scope. Sorted by name when listed.
+// The static registry: a controller's file has one object of this type at namespace scope. Sorted by name
+// when listed.
 class Registration {
   public:
     Registration(std::string_view name, std::span<const Attribute> attributes, Factory factory);
@@ -121,7 +167,10 @@ struct Registered {
 };
 [[nodiscard]] std::span<const Registered> registered();
 
-// "numtasks.limit" → its row. ENOENT with "did you mean"; `group.…` attributes are in the table of room grouping's core attributes.
+[[nodiscard]] const Registered* find_controller(std::string_view name);     // null if there is none
+base::Result<const Registered*> require_controller(std::string_view name);  // ENOENT with "did you mean"
+
+// "numtasks.limit" → its row; also "group.auto_remove" (core_attributes.h). ENOENT with "did you mean".
 base::Result<const Attribute*> find_attribute(std::string_view full_name);
 
 }  // namespace gpcsup::controllers

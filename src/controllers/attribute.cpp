@@ -1,0 +1,186 @@
+#include "controllers/attribute.h"
+
+#include <cerrno>
+#include <charconv>
+
+#include "base/cpu_list.h"
+#include "base/duration.h"
+
+namespace gpcsup::controllers {
+
+namespace {
+
+struct TypeRow {
+    AttributeType type;
+    std::string_view name;
+    std::string_view expected;
+};
+
+constexpr TypeRow types[] = {
+    {AttributeType::boolean, "boolean", "true or false"},
+    {AttributeType::count, "whole number", "a whole number"},
+    {AttributeType::limit, "whole number or max", "a whole number or \"max\""},
+    {AttributeType::cpu_list, "list of CPUs", "a list of CPUs like \"0-3,8\""},
+    {AttributeType::node_list, "list of NUMA nodes", "a list of NUMA nodes like \"0-1\""},
+    {AttributeType::nanoseconds, "nanoseconds", "a whole number of nanoseconds"},
+    {AttributeType::rate, "rate", "a rate like \"100/1s\", or \"max\""},
+    {AttributeType::text, "text", "text"},
+};
+
+const TypeRow& row_of(AttributeType type) {
+    for (const TypeRow& row : types) {
+        if (row.type == type) {
+            return row;
+        }
+    }
+    __builtin_unreachable();
+}
+
+std::string_view trim(std::string_view text) {
+    const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\n'; };
+    while (!text.empty() && is_space(text.front())) {
+        text.remove_prefix(1);
+    }
+    while (!text.empty() && is_space(text.back())) {
+        text.remove_suffix(1);
+    }
+    return text;
+}
+
+std::unexpected<base::Error> expected(std::string_view full_name, AttributeType type, std::string_view got,
+                                      std::string_view hint = {}) {
+    return base::refuse(EINVAL,
+                        std::string(full_name) + ": expected " + std::string(row_of(type).expected) +
+                            ", got '" + std::string(got.substr(0, 80)) + "'",
+                        hint);
+}
+
+base::Result<Value> parse_number(std::string_view full_name, AttributeType type, std::string_view text) {
+    std::uint64_t number = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (problem == std::errc::result_out_of_range) {
+        return base::refuse(ERANGE,
+                            std::string(full_name) + ": '" + std::string(text.substr(0, 80)) + "' is too big",
+                            type == AttributeType::limit ? "no limit is written \"max\"" : "");
+    }
+    if (problem != std::errc{} || end != text.data() + text.size()) {
+        const bool meant_none = type == AttributeType::limit &&
+                                (text == "-1" || text == "unlimited" || text == "infinity" || text == "none");
+        return expected(full_name, type, text, meant_none ? "no limit is written \"max\"" : "");
+    }
+    return Value{number};
+}
+
+base::Result<Value> parse_boolean(std::string_view full_name, std::string_view text) {
+    if (text == "true" || text == "1") {
+        return Value{true};
+    }
+    if (text == "false" || text == "0") {
+        return Value{false};
+    }
+    std::string_view hint;
+    if (text == "yes" || text == "on") {
+        hint = "write true";
+    } else if (text == "no" || text == "off") {
+        hint = "write false";
+    }
+    return expected(full_name, AttributeType::boolean, text, hint);
+}
+
+base::Result<Value> parse_list(std::string_view full_name, AttributeType type, std::string_view text) {
+    auto list = base::parse_cpu_list(text);
+    if (!list) {
+        return base::refuse(list.error().code,
+                            std::string(full_name) + ": expected " + std::string(row_of(type).expected) +
+                                ", got '" + std::string(text.substr(0, 80)) + "': " + list.error().message());
+    }
+    return Value{list->format()};
+}
+
+base::Result<Value> parse_rate_value(std::string_view full_name, std::string_view text) {
+    if (text == "max") {
+        return Value{Max{}};
+    }
+    auto rate = parse_rate(text);
+    if (!rate) {
+        return expected(full_name, AttributeType::rate, text, rate.error().message());
+    }
+    const auto window = base::format_duration(base::Duration(static_cast<std::int64_t>(rate->window_ns)));
+    return Value{std::to_string(rate->count) + "/" + window};
+}
+
+base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, std::string_view text) {
+    switch (type) {
+        case AttributeType::boolean:
+            return parse_boolean(full_name, text);
+        case AttributeType::limit:
+            return text == "max" ? base::Result<Value>(Max{}) : parse_number(full_name, type, text);
+        case AttributeType::count:
+        case AttributeType::nanoseconds:
+            return parse_number(full_name, type, text);
+        case AttributeType::cpu_list:
+        case AttributeType::node_list:
+            return parse_list(full_name, type, text);
+        case AttributeType::rate:
+            return parse_rate_value(full_name, text);
+        case AttributeType::text:
+            return Value{std::string(text)};
+    }
+    __builtin_unreachable();
+}
+
+}  // namespace
+
+std::string_view type_name(AttributeType type) {
+    return row_of(type).name;
+}
+
+base::Result<Rate> parse_rate(std::string_view text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string_view::npos) {
+        return base::refuse(EINVAL, "how many in how long is written like \"100/1s\"");
+    }
+    const std::string_view count_text = trim(text.substr(0, slash));
+    Rate rate;
+    const auto [end, problem] =
+        std::from_chars(count_text.data(), count_text.data() + count_text.size(), rate.count);
+    if (count_text.empty() || problem != std::errc{} || end != count_text.data() + count_text.size()) {
+        return base::refuse(EINVAL, "before the '/' stands a whole number");
+    }
+    auto window = base::parse_duration(trim(text.substr(slash + 1)));
+    if (!window) {
+        return base::pass(window);
+    }
+    if (window->count() <= 0) {
+        return base::refuse(EINVAL, "the time behind the '/' must be longer than nothing");
+    }
+    rate.window_ns = static_cast<std::uint64_t>(window->count());
+    return rate;
+}
+
+base::Result<Value> parse_value(std::string_view full_name, const Attribute& attribute,
+                                std::string_view text) {
+    if (attribute.access == Access::read_only) {
+        return base::refuse(EACCES, std::string(full_name) + " can only be read");
+    }
+    const bool keeps_spaces = attribute.type == AttributeType::text;
+    auto value = parse_typed(full_name, attribute.type, keeps_spaces ? text : trim(text));
+    if (value && attribute.check != nullptr) {
+        if (auto valid = attribute.check(*value); !valid) {
+            return base::refuse(valid.error().code, std::string(full_name) + ": " + valid.error().message());
+        }
+    }
+    return value;
+}
+
+std::string format_value(const Value& value) {
+    struct Format {
+        std::string operator()(Max) const { return "max"; }
+        std::string operator()(bool flag) const { return flag ? "true" : "false"; }
+        std::string operator()(std::uint64_t number) const { return std::to_string(number); }
+        std::string operator()(const std::string& text) const { return text; }
+    };
+    return std::visit(Format{}, value);
+}
+
+}  // namespace gpcsup::controllers
