@@ -2,13 +2,19 @@
 # tests/unit/NAME/ (if any) becomes the test program unit_NAME. Dependencies are named here and nowhere else;
 # tools/check-includes holds the sources to them.
 #
-#   gpcsup_room(NAME [DEPENDS room...] [LINK library...])
+#   gpcsup_room(NAME [WHOLE] [DEPENDS room...] [LINK library...])
+# WHOLE: every object of the room is in every program that uses it, named by somebody or not (static registries).
 function(gpcsup_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "WHOLE" "" "DEPENDS;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   list(TRANSFORM ROOM_DEPENDS PREPEND room_)
-  if(sources)
+  if(sources AND ROOM_WHOLE)
+    add_library(room_${name}_archive STATIC ${sources})
+    target_link_libraries(room_${name}_archive PUBLIC gpcsup_options ${ROOM_DEPENDS} ${ROOM_LINK})
+    add_library(room_${name} INTERFACE)
+    target_link_libraries(room_${name} INTERFACE "$<LINK_LIBRARY:WHOLE_ARCHIVE,room_${name}_archive>")
+  elseif(sources)
     add_library(room_${name} STATIC ${sources})
     target_link_libraries(room_${name} PUBLIC gpcsup_options ${ROOM_DEPENDS} ${ROOM_LINK})
   else()
@@ -21,7 +27,7 @@ function(gpcsup_room name)
     target_link_libraries(unit_${name} PRIVATE room_${name} unit_main)
     target_include_directories(unit_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
     add_test(NAME unit.${name} COMMAND unit_${name})
-    set_tests_properties(unit.${name} PROPERTIES LABELS unit)
+    set_tests_properties(unit.${name} PROPERTIES LABELS "unit;catch")
   endif()
 endfunction()
 
