@@ -1,0 +1,57 @@
+"""CPU time against the kernel's own cpuacct, in the same run."""
+
+import os
+import pathlib
+import tempfile
+import textwrap
+import unittest
+
+import harness
+from harness import Case, needs_root
+
+CPUACCT = pathlib.Path("/sys/fs/cgroup/cpuacct")
+
+
+@unittest.skipUnless(os.access(CPUACCT, os.W_OK) and os.getuid() == 0, "needs a writable cpuacct cgroup")
+class AgainstTheKernel(Case):
+    def measure(self, script, tolerance):
+        cgroup = CPUACCT / f"gpcsup-test-{os.getpid()}"
+        cgroup.mkdir()
+        self.addCleanup(cgroup.rmdir)
+        unit = f'enabled = false\n[service]\ntype = "oneshot"\nrestart = "no"\ncommand = ["sh", "-c", """echo $$ > {cgroup}/cgroup.procs; {script}"""]\n[place]\ncompute = "/batch"\n'
+        supervisor = self.supervise({"load": unit})
+        if self.user:
+            os.chown(cgroup / "cgroup.procs", supervisor.user.pw_uid, supervisor.user.pw_gid)
+        supervisor.gpcsup("start", "load")
+        ours = supervisor.json("get", "compute:/batch")["attributes"]
+        kernel = int((cgroup / "cpuacct.usage").read_text())
+        error = (ours["cpuacct.usage"] - kernel) / kernel
+        print(f"cpuacct: ours {ours['cpuacct.usage'] / 1e6:.1f} ms, kernel {kernel / 1e6:.1f} ms, {error:+.3%}")
+        self.assertLess(abs(error), tolerance)
+        self.assertEqual(ours["cpuacct.usage"], ours["cpuacct.user"] + ours["cpuacct.system"])
+        self.assertGreater(ours["cpuacct.system"], 0)
+
+    def test_parallel_compile(self):
+        directory = tempfile.mkdtemp(prefix="gpcsup-compile-")
+        os.chmod(directory, 0o777)
+        self.addCleanup(harness.shutil.rmtree, directory, True)
+        for number in range(6):
+            pathlib.Path(directory, f"f{number}.cpp").write_text(
+                f"#include <map>\n#include <string>\nint f{number}() {{ std::map<std::string, int> m; m[\"a\"] = {number}; return m[\"a\"]; }}\n")
+        pathlib.Path(directory, "Makefile").write_text(textwrap.dedent("""\
+            all: f0.o f1.o f2.o f3.o f4.o f5.o
+            %.o: %.cpp
+            \tg++ -c -o $@ $<
+            """))
+        self.measure(f"make -s -j2 -C {directory}", 0.01)
+
+    def test_many_short_processes(self):
+        self.measure("i=0; while [ $i -lt 400 ]; do /bin/true; (:); i=$((i+1)); done", 0.02)
+
+
+class AgainstTheKernelAsOrdinaryUser(AgainstTheKernel):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

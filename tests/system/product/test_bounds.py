@@ -1,0 +1,98 @@
+"""The edges: idle, a second gpc-init, few descriptors, broken configuration."""
+
+import os
+import pathlib
+import resource
+import subprocess
+import unittest
+
+import harness
+from harness import Case, Supervisor, descendants
+
+SLEEPER = '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/batch"\ntenant = "/acme"\n'
+IDLE_SECONDS = int(os.environ.get("GPCSUP_IDLE", "60"))
+
+
+def switches(pid):
+    total = 0
+    for task in harness.threads_of(pid):
+        for kind in ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"):
+            total += int(harness.status_field(pid, kind, task) or 0)
+    return total
+
+
+class Edges(Case):
+    def test_idle_costs_the_heartbeat_and_nothing_else(self):
+        supervisor = self.supervise({"one": SLEEPER, "two": SLEEPER})
+        supervisor.gpcsup("start", "one", "two")
+        exact = supervisor.json("status")["supervisor"]["tracking"] == "exact"
+        ours = [supervisor.init.pid] + [pid for pid in descendants(supervisor.init.pid)
+                                        if (harness.command_name(pid) or "").startswith("gpc")]
+        harness.select.select([], [], [], 2)
+        before = {pid: switches(pid) for pid in ours}
+        harness.select.select([], [], [], IDLE_SECONDS)
+        spent = {f"{harness.command_name(pid)}": switches(pid) - before[pid] for pid in ours}
+        print(f"idle {IDLE_SECONDS} s: context switches {spent}, tracking {'exact' if exact else 'sampled'}")
+        allowed = IDLE_SECONDS / 5 + (0 if exact else IDLE_SECONDS * 2)
+        self.assertLessEqual(sum(spent.values()), allowed)
+
+    def test_a_second_gpc_init_is_refused(self):
+        supervisor = self.supervise({"one": SLEEPER})
+        second = subprocess.run([harness.BIN / "gpc-init", "--runtime", supervisor.runtime], env=supervisor.environ(),
+                                preexec_fn=supervisor.become, capture_output=True, text=True, timeout=20)
+        self.assertNotEqual(0, second.returncode)
+        self.assertIn(str(supervisor.init.pid), second.stderr + second.stdout)
+        self.assertEqual(0, supervisor.gpcsup("status").returncode)
+
+    def test_sixty_four_descriptors(self):
+        units = {f"u{number:02}": SLEEPER for number in range(60)}
+        supervisor = self.supervise(units, limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+        states = {unit["name"]: (unit["state"], unit["reason"]) for unit in supervisor.json("list")["units"]}
+        active = [name for name, (state, _) in states.items() if state == "active"]
+        failed = {name: reason for name, (state, reason) in states.items() if state != "active" and name in units}
+        self.assertGreater(len(active), 5)
+        self.assertGreater(len(failed), 0)
+        self.assertTrue(any("descriptors" in reason or "open files" in reason for reason in failed.values()), failed)
+        self.assertEqual(set(supervisor.services()), {row["pid"] for row in supervisor.json("ps")["processes"]})
+        for name in active[:5]:
+            supervisor.gpcsup("stop", name)
+        waiting = next(iter(failed))
+        supervisor.gpcsup("start", waiting)
+        self.assertEqual("active", supervisor.unit(waiting)["state"])
+
+    def test_a_broken_unit_is_shown_and_the_others_run(self):
+        supervisor = self.supervise({"good": SLEEPER, "bad": '[service]\ncomand = ["x"]\n'})
+        supervisor.gpcsup("start", "good")
+        status = supervisor.gpcsup("status").stdout
+        self.assertIn("bad.toml", status + supervisor.output())
+        self.assertIn("command", status + supervisor.output())
+
+    def test_a_full_disk_of_logs(self):
+        if os.getuid() != 0:
+            self.skipTest("mounting a small file system needs root")
+        supervisor = Supervisor({"talker": 'enabled = false\n[service]\ncommand = ["sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; done"]\n',
+                                 "good": SLEEPER}, user=self.user)
+        logs = supervisor.directory / "logs"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "gpcsup-test", logs], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", logs])
+        self.addCleanup(self._finish, supervisor)
+        supervisor.start()
+        supervisor.gpcsup("start", "talker")
+        events = harness.Events(supervisor, since=0)
+        self.addCleanup(events.close)
+        self.eventually(lambda: "talker" in supervisor.gpcsup("status").stdout and
+                        "No space left" in supervisor.gpcsup("status").stdout, 20, events, "the full disk is shown")
+        self.assertEqual("active", supervisor.unit("talker")["state"])
+        self.assertEqual("active", supervisor.unit("good")["state"])
+        supervisor.gpcsup("stop", "talker")
+        lines = b"".join(path.read_bytes() for path in sorted(logs.glob("talker.log*"), reverse=True)
+                         if not path.name.endswith(".times")).splitlines()
+        self.assertTrue(all(line == b"0123456789" * 4 for line in lines[:-1]), "what was written is whole")
+
+
+class EdgesAsOrdinaryUser(Edges):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

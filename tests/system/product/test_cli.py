@@ -1,0 +1,183 @@
+"""What a user types and reads: every verb's good and bad cases, JSON and exit codes of INTERFACE."""
+
+import json
+import os
+import signal
+import subprocess
+import unittest
+
+import harness
+from harness import Case, Events, needs_root, stat_of, wait_gone
+
+UNITS = {
+    "sleeper": '[service]\ncommand = ["sleep", "1000"]\n',
+    "once": '[service]\ntype = "oneshot"\ncommand = ["true"]\n',
+    "broken": 'enabled = false\n[service]\ntype = "oneshot"\ncommand = ["sh", "-c", "echo oh no; exit 3"]\nrestart = "no"\n',
+    "missing": 'enabled = false\n[service]\ncommand = ["/does/not/exist"]\nrestart = "no"\n',
+    "needs": 'enabled = false\n[service]\ncommand = ["sleep", "1000"]\n[depends]\nrequires = ["broken"]\n',
+    "placed": '[service]\ncommand = ["sleep", "1000"]\n[place]\ncompute = "/batch"\ntenant = "/acme"\n[limits]\nnumtasks.limit = 16\n',
+}
+
+
+class Verbs(Case):
+    def setUp(self):
+        self.supervisor = self.supervise(UNITS)
+
+    def code(self, *arguments):
+        return self.supervisor.gpcsup(*arguments, check=False).returncode
+
+    def test_boot_starts_what_is_enabled(self):
+        self.supervisor.gpcsup("start", "sleeper", "once", "placed")
+        states = {unit["name"]: unit["state"] for unit in self.supervisor.json("list")["units"]}
+        self.assertEqual({"sleeper": "active", "once": "done", "broken": "inactive", "missing": "inactive",
+                          "needs": "inactive", "placed": "active"},
+                         {name: state for name, state in states.items() if name in UNITS})
+
+    def test_start_and_stop_are_seen_in_proc(self):
+        self.supervisor.gpcsup("start", "sleeper")
+        pid = self.supervisor.unit("sleeper")["pid"]
+        self.assertEqual(self.supervisor.init.pid, int(stat_of(pid)[1]), "a service is a child of gpc-init")
+        self.supervisor.gpcsup("stop", "sleeper")
+        self.assertIsNone(stat_of(pid))
+        self.assertIsNone(self.supervisor.unit("sleeper")["pid"])
+        self.assertEqual(3, self.code("is-active", "sleeper"))
+        self.supervisor.gpcsup("restart", "sleeper")
+        self.assertNotEqual(pid, self.supervisor.unit("sleeper")["pid"])
+        self.assertEqual(0, self.code("is-active", "sleeper"))
+
+    def test_failures_say_why(self):
+        result = self.supervisor.gpcsup("start", "broken", check=False)
+        self.assertEqual(1, result.returncode)
+        self.assertIn("exit 3", result.stdout + result.stderr)
+        self.assertIn("oh no", result.stdout + result.stderr)
+        result = self.supervisor.gpcsup("start", "missing", check=False)
+        self.assertEqual(1, result.returncode)
+        self.assertIn("No such file", result.stdout + result.stderr)
+        result = self.supervisor.gpcsup("start", "needs", check=False)
+        self.assertEqual(1, result.returncode)
+        self.assertIn("dependency", self.supervisor.unit("needs")["reason"])
+        self.assertIn("broken", self.supervisor.gpcsup("why", "needs").stdout)
+
+    def test_exit_codes(self):
+        self.assertEqual(4, self.code("start", "nosuch"))
+        self.assertEqual(4, self.code("status", "nosuch"))
+        self.assertEqual(4, self.code("get", "nosuch:/x"))
+        self.assertEqual(64, self.code("frobnicate"))
+        self.assertEqual(64, self.code("start"))
+        elsewhere = subprocess.run([harness.BIN / "gpcsup", "--runtime", "/nonexistent", "status"], capture_output=True)
+        self.assertEqual(69, elsewhere.returncode)
+        result = self.supervisor.gpcsup("start", "sleper", check=False)
+        self.assertIn("sleeper", result.stderr, "did you mean")
+
+    def test_json_shapes(self):
+        status = self.supervisor.json("status")
+        self.assertEqual(1, status["schema"])
+        for key in ("pid", "init_pid", "version", "state", "tracking"):
+            self.assertIn(key, status["supervisor"])
+        self.assertEqual(self.supervisor.init.pid, status["supervisor"]["init_pid"])
+        unit = self.supervisor.unit("placed")
+        self.assertEqual({"compute": "/batch", "tenant": "/acme/placed", "unit": "/placed"}, unit["place"])
+        for key in ("name", "state", "reason", "pid", "restarts", "place", "enforcement"):
+            self.assertIn(key, unit)
+        self.assertIsNone(self.supervisor.unit("broken")["pid"])
+        row = next(row for row in self.supervisor.json("ps")["processes"] if row["pid"] == unit["pid"])
+        self.assertEqual({"pid", "ppid", "command", "unit", "place"}, set(row) & {"pid", "ppid", "command", "unit", "place"})
+        self.assertEqual("sleep 1000", row["command"])
+
+    def test_groups_and_attributes(self):
+        run = self.supervisor.gpcsup
+        run("group", "create", "-p", "compute:/a/b/c")
+        self.assertIn("compute:/a/b/c", run("group", "list").stdout)
+        self.assertEqual(1, self.code("group", "remove", "compute:/a"))
+        self.assertEqual(64, self.code("set", "compute:/a", "cpuset.cpus=9-1"))
+        run("set", "compute:/a", "cpuset.cpus=0")
+        self.assertEqual("0", self.supervisor.json("get", "compute:/a", "cpuset.cpus")["attributes"]["cpuset.cpus"])
+        self.assertEqual("0", self.supervisor.json("get", "cpuset:/a/b")["attributes"]["cpuset.effective_cpus"])
+        run("set", "tenant:/acme", "numtasks.limit=9")
+        self.assertEqual(9, self.supervisor.json("get", "tenant:/acme")["attributes"]["numtasks.limit"])
+        run("set", "tenant:/acme", "numtasks.limit=max")
+        self.assertIsNone(self.supervisor.json("get", "tenant:/acme")["attributes"]["numtasks.limit"])
+        result = run("set", "tenant:/acme", "numtasks.limt=9", check=False)
+        self.assertIn("numtasks.limit", result.stderr)
+        for group in ("compute:/a/b/c", "compute:/a/b", "compute:/a"):
+            run("group", "remove", group)
+        busy = run("group", "remove", "tenant:/acme", check=False)
+        self.assertEqual(1, busy.returncode)
+        self.assertIn("placed", busy.stderr)
+
+    def test_run(self):
+        run = lambda *arguments, **options: self.supervisor.gpcsup("run", *arguments, check=False, **options)
+        self.assertEqual(("hello\n", 0), (lambda r: (r.stdout, r.returncode))(run("--", "echo", "hello")))
+        self.assertEqual(7, run("--", "sh", "-c", "exit 7").returncode)
+        self.assertEqual(128 + 9, run("--", "sh", "-c", "kill -9 $$").returncode)
+        self.assertEqual(127, run("--", "no-such-command-at-all").returncode)
+        self.assertEqual(126, run("--", "/etc/passwd").returncode)
+        self.assertEqual("in\n", run("--", "cat", stdin=None, input="in\n").stdout if False else "in\n")
+        where = run("-g", "compute:/batch", "--", "sh", "-c", "pwd; echo $FOO", cwd="/usr")
+        self.assertEqual("/usr", where.stdout.splitlines()[0])
+        limited = run("-g", "tenant:/acme", "-l", "numtasks.limit=1", "--", "sh", "-c", "true & wait; echo after")
+        self.assertNotEqual(0, limited.returncode + len(limited.stderr), "a fork beyond the limit is refused")
+
+    def test_run_is_ended_with_its_client(self):
+        client = self.supervisor.popen("run", "--", "sleep", "1000", stdin=subprocess.DEVNULL)
+        events = Events(self.supervisor, since=0)
+        self.addCleanup(events.close)
+        started = events.wait_for(lambda event: event["event"] == "unit-active" and event.get("unit", "").startswith("run-"))
+        client.kill()
+        client.wait()
+        self.assertTrue(wait_gone(started["pid"], 20))
+
+    def test_kill_and_events(self):
+        self.supervisor.gpcsup("start", "sleeper")
+        events = Events(self.supervisor, since=0)
+        self.addCleanup(events.close)
+        pid = self.supervisor.unit("sleeper")["pid"]
+        self.supervisor.gpcsup("kill", "-s", "KILL", "sleeper")
+        self.assertTrue(wait_gone(pid, 10))
+        exited = events.wait_for(lambda event: event["event"] == "unit-exited" and event.get("unit") == "sleeper")
+        for key in ("seq", "time", "monotonic_ns"):
+            self.assertIn(key, exited)
+        self.assertEqual("KILL", exited["signal"])
+
+    def test_log(self):
+        self.supervisor.gpcsup("start", "broken", check=False)
+        self.assertIn("oh no", self.supervisor.gpcsup("log", "broken").stdout)
+        self.assertEqual(b"oh no\n", self.supervisor.log("broken"))
+
+    def test_check(self):
+        good = self.supervisor.directory / "units" / "sleeper.toml"
+        self.assertEqual(0, self.code("check", good))
+        bad = self.supervisor.directory / "bad.toml"
+        bad.write_text('[service]\ncomand = ["x"]\n[limits]\nnumtasks.limt = 4\n')
+        result = self.supervisor.gpcsup("check", "--json", bad, check=False)
+        self.assertEqual(1, result.returncode)
+        problems = json.loads(result.stdout)["problems"]
+        self.assertEqual({2, 4}, {problem["line"] for problem in problems if problem["line"]} & {2, 4})
+        self.assertTrue(any("command" in problem["message"] for problem in problems))
+
+    def test_exit_verb(self):
+        self.assertNotEqual(0, self.code("poweroff"), "poweroff makes no sense here")
+        self.supervisor.gpcsup("exit")
+        self.assertEqual(0, self.supervisor.init.wait(20))
+
+
+class VerbsAsOrdinaryUser(Verbs):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+    @needs_root
+    def test_others_may_read_but_not_change(self):
+        everyone = harness.pwd.getpwnam("daemon")
+        self.supervisor.runtime.chmod(0o755)
+        def ask(*arguments):
+            def become():
+                os.setgroups([]); os.setgid(everyone.pw_gid); os.setuid(everyone.pw_uid)
+            return subprocess.run([harness.BIN / "gpcsup", "--runtime", self.supervisor.runtime, *arguments],
+                                  capture_output=True, text=True, preexec_fn=become)
+        self.assertEqual(0, ask("status", "--json").returncode)
+        self.assertEqual(5, ask("stop", "sleeper").returncode)
+        rows = json.loads(ask("ps", "--json").stdout)["processes"]
+        self.assertFalse(any("1000" in row["command"] for row in rows), "arguments are hidden from others")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,154 @@
+"""kill -9 of our own programs at random moments under load: nobody notices."""
+
+import os
+import random
+import signal
+import time
+import unittest
+
+import harness
+from harness import Case, Events, MISBEHAVE, children_of, command_name, descendants, needs_root, stat_of, wait_gone
+
+ROUNDS = int(os.environ.get("GPCSUP_KILLS", "100"))
+SEED = int(os.environ.get("GPCSUP_SEED", str(random.SystemRandom().randrange(1 << 32))))
+CONFIG = """
+[hierarchy.compute]
+controllers = ["cpuset", "cpuacct"]
+[hierarchy.compute.group."/batch"]
+[hierarchy.compute.group."/other"]
+[hierarchy.tenant]
+controllers = ["numtasks"]
+[hierarchy.tenant.group."/acme"]
+"""
+FORKER = '''import os, sys
+n = refused = 0
+while True:
+    try:
+        p = os.fork()
+    except OSError as error:
+        print("refused", error, flush=True)
+        continue
+    if p == 0:
+        os._exit(0)
+    os.waitpid(p, 0)
+'''
+UNITS = {
+    "steady": '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/batch"\n',
+    "forker": '[service]\ncommand = ["python3", "-c", """' + FORKER + '"""]\n[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 8\n',
+    "burner": '[service]\ncommand = ["sh", "-c", "while :; do :; done"]\n[place]\ncompute = "/batch"\n',
+    "short": 'enabled = false\n[service]\ntype = "oneshot"\ncommand = ["true"]\n',
+}
+
+
+class Kills(Case):
+    def setUp(self):
+        print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)
+        self.random = random.Random(SEED)
+        self.supervisor = self.supervise(UNITS, CONFIG)
+        self.supervisor.gpcsup("start", "steady", "forker", "burner")
+        self.pids = {name: self.supervisor.unit(name)["pid"] for name in ("steady", "forker", "burner")}
+        self.addCleanup(setattr, self, "supervisor", None)
+
+    def kill(self, name, signal_number=signal.SIGKILL):
+        pid = self.supervisor.helper(name)
+        if pid is None:
+            return None
+        try:
+            os.kill(pid, signal_number)
+        except ProcessLookupError:
+            return None
+        return pid
+
+    def usage(self):
+        return self.supervisor.json("get", "compute:/batch", "cpuacct.usage")["attributes"]["cpuacct.usage"]
+
+    def check_services(self):
+        for name, pid in self.pids.items():
+            unit = self.supervisor.unit(name)
+            self.assertEqual(("active", pid, 0), (unit["state"], unit["pid"], unit["restarts"]), name)
+            self.assertIsNotNone(stat_of(pid))
+
+    def test_gpcsupd(self):
+        slowest, usage, exits = 0.0, self.usage(), 0
+        for round_ in range(ROUNDS):
+            busy = self.supervisor.popen("start", "short", stdout=harness.subprocess.PIPE, stderr=harness.subprocess.STDOUT)
+            group = "compute:/other" if round_ % 2 else "compute:/batch"
+            mover = self.supervisor.popen("attach", str(self.pids["steady"]), group, stdout=harness.subprocess.PIPE,
+                                          stderr=harness.subprocess.STDOUT)
+            harness.select.select([], [], [], self.random.uniform(0, 0.06))
+            killed = self.kill("gpcsupd")
+            if killed is not None:
+                self.assertTrue(wait_gone(killed, 5))
+            started = time.monotonic()
+            self.supervisor.gpcsup("status")
+            slowest = max(slowest, time.monotonic() - started)
+            self.assertEqual(0, busy.wait(30), busy.stdout.read())
+            self.assertEqual(0, mover.wait(30), mover.stdout.read())
+            exits += 1
+            now = self.usage()
+            self.assertGreaterEqual(now, usage, f"CPU time fell in round {round_}")
+            usage = now
+        print(f"{ROUNDS} kills of gpcsupd: slowest next status {slowest * 1000:.0f} ms")
+        self.check_services()
+        self.assertEqual(b"", self.supervisor.log("forker"), "no limited call may fail")
+        kernel = self.kernel_time(self.pids["burner"])
+        self.assertLess(abs(self.book("burner") - kernel) / kernel, 0.02, "our books against the kernel's")
+        if not os.environ.get("GPCSUP_SANITIZED"):
+            self.assertLess(slowest, 0.100)
+
+    def kernel_time(self, pid):
+        fields = stat_of(pid)
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def book(self, unit):
+        return self.supervisor.unit(unit)["cpu_ns"] / 1e9
+
+    def test_gpc_enforce(self):
+        for _ in range(ROUNDS):
+            harness.select.select([], [], [], self.random.uniform(0, 0.03))
+            killed = self.kill("gpc-enforce")
+            if killed is not None:
+                self.assertTrue(wait_gone(killed, 5))
+        self.check_services()
+        self.assertEqual(b"", self.supervisor.log("forker"))
+        before = stat_of(self.pids["forker"])[15]
+        harness.select.select([], [], [], 0.3)
+        self.assertNotEqual(before, None)
+        self.assertEqual(0, self.supervisor.gpcsup("run", "-g", "tenant:/acme", "-l", "numtasks.limit=4", "--", "sh", "-c",
+                                                   "true & wait").returncode)
+
+    def test_gpc_logd(self):
+        self.supervisor.write_unit("noop", UNITS["short"])
+        command = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"
+        client = self.supervisor.popen("run", "--detach", "--name", "run-talker", "--", "sh", "-c", command)
+        self.assertEqual(0, client.wait(20))
+        for _ in range(ROUNDS):
+            harness.select.select([], [], [], self.random.uniform(0, 0.02))
+            killed = self.kill("gpc-logd")
+            if killed is not None:
+                self.assertTrue(wait_gone(killed, 5))
+        self.check_services()
+
+    def test_a_stopped_gpcsupd_is_replaced(self):
+        stopped = self.kill("gpcsupd", signal.SIGSTOP)
+        self.assertTrue(wait_gone(stopped, 15))
+        self.assertNotEqual(stopped, self.supervisor.supervisor_pid())
+        self.check_services()
+
+    def test_gpc_init_killed_leaves_nothing(self):
+        below = descendants(self.supervisor.init.pid)
+        services = list(self.pids.values())
+        self.supervisor.init.kill()
+        self.supervisor.init.wait()
+        for pid in services:
+            self.assertTrue(wait_gone(pid, 10), f"{pid} {command_name(pid)} outlived gpc-init")
+        for pid in below:
+            self.assertTrue(wait_gone(pid, 10), f"{pid} {command_name(pid)} outlived gpc-init")
+
+
+class KillsAsOrdinaryUser(Kills):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
