@@ -1,0 +1,290 @@
+#include "grouping/placement.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+namespace gpcsup::grouping {
+
+namespace {
+
+using Participants = std::span<Participant* const>;
+
+struct Leg {  // everything that moves in one hierarchy
+    HierarchyId hierarchy;
+    std::vector<Transfer> transfers;
+};
+
+struct Step {  // one participant's part in one leg
+    Participant* participant;
+    const Leg* leg;
+};
+
+std::string describe(base::ProcessId process) {
+    return "process " + std::to_string(process.pid);
+}
+
+std::vector<Refusal> check_groups(const Forest& forest, const PlacementRequest& request, Places& targets) {
+    std::vector<Refusal> refusals;
+    const auto refuse = [&](GroupId id, int code, const std::string& text) {
+        refusals.push_back({std::nullopt, id, base::Error{code, text, {}, {}}});
+    };
+    for (const GroupId id : request.groups) {
+        const Group* group = forest.group(id);
+        if (group == nullptr || group->dying) {
+            refuse(id, ENOENT, "the group has been removed");
+            continue;
+        }
+        GroupId& target = targets[group->hierarchy.value];
+        if (target.value != 0 && target != id) {
+            refuse(id, EINVAL,
+                   forest.full_path(target) + " and " + forest.full_path(id) +
+                       " are of one hierarchy: a process is in one group of each");
+            continue;
+        }
+        target = id;
+    }
+    return refusals;
+}
+
+Places overlay(Places places, const Places& targets) {
+    for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+        if (targets[slot].value != 0) {
+            places[slot] = targets[slot];
+        }
+    }
+    return places;
+}
+
+std::vector<Relocation> plan(Population& population, const PlacementRequest& request, const Places& targets,
+                             std::vector<Refusal>& refusals) {
+    std::vector<Relocation> relocations;
+    std::set<base::ProcessId> seen;
+    for (const base::ProcessId process : request.processes) {
+        if (!seen.insert(process).second) {
+            continue;
+        }
+        const auto from = population.places(process);
+        if (!from) {
+            if (request.vanished == Vanished::refuse) {
+                refusals.push_back({process, GroupId{}, base::Error{ESRCH, "attach", describe(process), {}}});
+            }
+            continue;
+        }
+        const Places to = overlay(*from, targets);
+        if (to != *from) {
+            relocations.push_back({process, *from, to});
+        }
+    }
+    return relocations;
+}
+
+std::vector<Leg> legs_of(std::span<const Relocation> relocations) {
+    std::vector<Leg> legs;
+    for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+        Leg leg{HierarchyId{slot}, {}};
+        for (const Relocation& each : relocations) {
+            if (each.from[slot] != each.to[slot]) {
+                leg.transfers.push_back({each.process, each.from[slot], each.to[slot]});
+            }
+        }
+        if (!leg.transfers.empty()) {
+            legs.push_back(std::move(leg));
+        }
+    }
+    return legs;
+}
+
+std::vector<Step> steps_of(std::span<const Leg> legs, Participants participants) {
+    std::vector<Step> steps;
+    for (const Leg& leg : legs) {
+        for (Participant* participant : participants) {
+            steps.push_back({participant, &leg});
+        }
+    }
+    return steps;
+}
+
+void cancel(std::span<const Step> agreed) {
+    for (auto step = agreed.rbegin(); step != agreed.rend(); ++step) {
+        step->participant->cancel_attach(step->leg->hierarchy, step->leg->transfers);
+    }
+}
+
+Refusal refused(const Leg& leg, base::Error error) {
+    const bool single = leg.transfers.size() == 1;
+    return {single ? std::optional(leg.transfers.front().process) : std::nullopt, leg.transfers.front().to,
+            std::move(error)};
+}
+
+std::vector<Refusal> ask(std::span<const Step> steps) {
+    std::vector<Refusal> refusals;
+    std::vector<Step> agreed;
+    for (const Step& step : steps) {
+        auto answer = step.participant->can_attach(step.leg->hierarchy, step.leg->transfers);
+        if (answer) {
+            agreed.push_back(step);
+        } else {
+            refusals.push_back(refused(*step.leg, std::move(answer.error())));
+        }
+    }
+    if (!refusals.empty()) {
+        cancel(agreed);
+    }
+    return refusals;
+}
+
+std::vector<Transfer> reversed(std::span<const Transfer> transfers) {
+    std::vector<Transfer> back;
+    for (const Transfer& each : transfers) {
+        back.push_back({each.process, each.to, each.from});
+    }
+    return back;
+}
+
+// Puts everything back where it was: the first `attached` steps have been tried, the others not. Returns what
+// failed, as the end of a sentence.
+std::string take_back(Population& population, std::span<const Step> steps, std::size_t attached,
+                      std::span<const Relocation> relocations) {
+    std::string problems;
+    for (const Relocation& each : relocations) {
+        population.move(each.process, each.from);
+    }
+    cancel(steps.subspan(attached));
+    for (std::size_t back = attached; back-- > 0;) {
+        const auto transfers = reversed(steps[back].leg->transfers);
+        if (auto undone = steps[back].participant->attach(steps[back].leg->hierarchy, transfers); !undone) {
+            problems += (problems.empty() ? "taking it back failed, too: " : "; ") + undone.error().message();
+        }
+    }
+    return problems;
+}
+
+Refusal with_problems(Refusal refusal, const std::string& problems) {
+    if (!problems.empty()) {
+        refusal.error.hint += (refusal.error.hint.empty() ? "" : "; ") + problems;
+    }
+    return refusal;
+}
+
+// The membership changes first, then the machine: a fork seen in between is of the new group and gets its
+// settings.
+std::optional<Refusal> apply(Population& population, PlacementLog& log, std::uint64_t intent,
+                             std::span<const Step> steps, std::span<const Relocation> relocations) {
+    for (const Relocation& each : relocations) {
+        population.move(each.process, each.to);
+    }
+    for (std::size_t index = 0; index < steps.size(); ++index) {
+        const Step& step = steps[index];
+        if (auto attached = step.participant->attach(step.leg->hierarchy, step.leg->transfers); !attached) {
+            // The failed step is taken back as well: it may have moved some.
+            const auto problems = take_back(population, steps, index + 1, relocations);
+            return with_problems(refused(*step.leg, std::move(attached.error())), problems);
+        }
+    }
+    if (auto committed = log.commit(intent); !committed) {
+        const auto problems = take_back(population, steps, steps.size(), relocations);
+        return with_problems({std::nullopt, GroupId{}, std::move(committed.error())}, problems);
+    }
+    return std::nullopt;
+}
+
+// What is gone counts as the root, so that settling an old intent cannot put a process nowhere.
+Places existing(const Forest& forest, Places places) {
+    for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+        const Group* group = forest.group(places[slot]);
+        if (group == nullptr || group->dying || group->hierarchy.value != slot) {
+            const Hierarchy* hierarchy = forest.hierarchy(HierarchyId{slot});
+            places[slot] = hierarchy != nullptr ? hierarchy->root : GroupId{};
+        }
+    }
+    return places;
+}
+
+// Only the slots that the recorded move changed are settled; the others stay as they are now.
+Places settled(const Places& now, const Places& other, const Places& wanted, const Forest& forest) {
+    const Places target = existing(forest, wanted);
+    Places places = now;
+    for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+        if (other[slot] != wanted[slot]) {
+            places[slot] = target[slot];
+        }
+    }
+    return places;
+}
+
+}  // namespace
+
+base::Result<> PlacementOutcome::result() const {
+    if (refusals.empty()) {
+        return {};
+    }
+    base::Error first = refusals.front().error;
+    if (refusals.size() > 1) {
+        first.hint +=
+            (first.hint.empty() ? "" : "; ") + std::to_string(refusals.size() - 1) + " more refused";
+    }
+    return std::unexpected(std::move(first));
+}
+
+PlacementOutcome place(const Forest& forest, Participants participants, Population& population,
+                       PlacementLog& log, const PlacementRequest& request) {
+    PlacementOutcome outcome;
+    Places targets{};
+    outcome.refusals = check_groups(forest, request, targets);
+    auto relocations = plan(population, request, targets, outcome.refusals);
+    if (!outcome.refusals.empty() || relocations.empty()) {
+        return outcome;
+    }
+    const auto legs = legs_of(relocations);
+    const auto steps = steps_of(legs, participants);
+    outcome.refusals = ask(steps);
+    if (!outcome.refusals.empty()) {
+        return outcome;
+    }
+    const auto intent = log.intend(relocations);
+    if (!intent) {
+        cancel(steps);
+        outcome.refusals.push_back({std::nullopt, GroupId{}, intent.error()});
+        return outcome;
+    }
+    if (auto refusal = apply(population, log, *intent, steps, relocations)) {
+        log.abandon(*intent);
+        outcome.refusals.push_back(std::move(*refusal));
+        return outcome;
+    }
+    outcome.moved = std::move(relocations);
+    return outcome;
+}
+
+std::vector<Refusal> settle(const Forest& forest, Participants participants, Population& population,
+                            std::span<const Relocation> relocations, Settlement settlement) {
+    std::vector<Relocation> wanted;
+    for (const Relocation& each : relocations) {
+        const auto now = population.places(each.process);
+        if (!now) {
+            continue;
+        }
+        const bool undo = settlement == Settlement::undo;
+        const Places& target = undo ? each.from : each.to;
+        const Places& source = undo ? each.to : each.from;
+        Relocation move{each.process, source, settled(*now, source, target, forest)};
+        for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+            if (source[slot] == target[slot]) {
+                move.from[slot] = move.to[slot];  // not part of the move: no leg for it
+            }
+        }
+        population.move(each.process, move.to);
+        wanted.push_back(move);
+    }
+    std::vector<Refusal> failures;
+    const auto legs = legs_of(wanted);
+    for (const Step& step : steps_of(legs, participants)) {
+        if (auto attached = step.participant->attach(step.leg->hierarchy, step.leg->transfers); !attached) {
+            failures.push_back(refused(*step.leg, std::move(attached.error())));
+        }
+    }
+    return failures;
+}
+
+}  // namespace gpcsup::grouping
