@@ -6,7 +6,8 @@
 //
 // When a helper starts, it receives: one `deliver` message (with one descriptor, SCM_RIGHTS) for every kept object of its
 // classes, then `delivered`. From then on each later keep or drop of those classes reaches it as it happens. A helper whose
-// socket is full is marked and gets the whole set once more (`deliver` of a known key replaces the older descriptor).
+// socket is full is marked and gets the whole set once more (`deliver` of a known key replaces the older descriptor; what a
+// whole set does not contain has been dropped meanwhile). Nothing is echoed to the helper that kept or dropped it.
 
 #include <cstdint>
 
@@ -48,8 +49,8 @@ enum class KeepVerb : std::uint32_t {
     // gpc-init → helper
     deliver,    // one descriptor attached: here is (key)
     delivered,  // the set is complete
-    dropped,    // (key) is kept no longer: close it
-    ping,       // answer with pong; argument is echoed. Only gpcsupd is pinged (one every 10 s: the heartbeat)
+    dropped,    // (key) is kept no longer: close it. Also the answer to a `keep` that was refused (table or descriptors full)
+    ping,       // answer with pong. Only gpcsupd is pinged (one every 20 s: the heartbeat; every 5 s after one unanswered)
     signal,     // argument = a signal gpc-init received that the supervisor decides about (SIGTERM, SIGINT, SIGPWR, SIGHUP…)
     exited,     // the exit ring has new records (at most one such message is outstanding: cleared by `drained`)
     // helper → gpc-init
@@ -60,7 +61,7 @@ enum class KeepVerb : std::uint32_t {
     drained,    // the exit ring has been folded: send `exited` again for the next record
     stop,       // argument = StopHow; final step, only from gpcsupd, when every service is gone
     reexec,     // replace gpc-init by a fresh image of itself, keeping everything
-    gather,     // argument = pid << 32 | fd: pidfd_getfd on my behalf; answer: `deliver` with (key) or `dropped`
+    gather,     // argument = pid << 32 | fd: pidfd_getfd on my behalf; answer: `deliver` with (key) or `dropped`. Not kept
     helper,     // argument = a HelperKind to start now (logd, enforce); they are started on demand and kept running
 };
 

@@ -1,0 +1,16 @@
+#pragma once
+// What the first process of a machine or container does before anything else.
+
+#include "init/state.h"
+
+namespace gpcsup::init {
+
+// Mounts /proc, /sys, /dev, /dev/pts, /dev/shm and /run where they are missing, and tells what kind of PID 1
+// this is.
+Role prepare_system();
+// Console, Ctrl-Alt-Del, host name, loopback.
+void prepare_machine(Role role);
+// Descriptors 0 to 2 exist, whoever started us.
+void ensure_standard_descriptors();
+
+}  // namespace gpcsup::init

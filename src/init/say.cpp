@@ -1,0 +1,66 @@
+#include "init/say.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace gpcsup::init {
+
+namespace {
+
+constexpr char prefix[] = "gpc-init: ";
+constexpr char kernel_prefix[] = "<5>gpc-init: ";  // 5 = notice
+constexpr int line_capacity = 900;                 // below the kernel log's record limit
+
+int kernel_log = -1;
+
+void write_line(int to, const char* start, const char* format, va_list arguments) {
+    char line[line_capacity];
+    int used = snprintf(line, sizeof line, "%s", start);
+    int more = vsnprintf(line + used, sizeof line - static_cast<unsigned>(used) - 1, format, arguments);
+    if (more > 0) {
+        used += more;
+    }
+    if (used > line_capacity - 2) {
+        used = line_capacity - 2;
+    }
+    line[used++] = '\n';
+    // A console that is gone or full is no reason to stop: the line is lost, gpc-init is not.
+    [[maybe_unused]] auto written = write(to, line, static_cast<unsigned>(used));
+}
+
+}  // namespace
+
+void say_to_kernel_log() {
+    if (kernel_log < 0) {
+        kernel_log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    }
+}
+
+void say(const char* format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (kernel_log >= 0) {
+        write_line(kernel_log, kernel_prefix, format, arguments);
+    } else {
+        write_line(STDERR_FILENO, prefix, format, arguments);
+    }
+    va_end(arguments);
+}
+
+void announce(const char* format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    write_line(STDERR_FILENO, prefix, format, arguments);
+    va_end(arguments);
+}
+
+const char* error_text(int code) {
+    const char* text = strerrordesc_np(code);
+    return text != nullptr ? text : "unknown error";
+}
+
+}  // namespace gpcsup::init

@@ -1,0 +1,105 @@
+#pragma once
+// Everything gpc-init must still know after it has replaced itself: plain data in a memfd that is mapped from
+// the first moment on, so a fatal signal at any instant only has to exec. It starts as zero bytes. A new
+// image of gpc-init finds it by the environment variable `state_variable`, and refuses a layout it does not
+// know.
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "init/clock.h"
+#include "init/keep_table.h"
+#include "wire/keep.h"
+
+namespace gpcsup::init {
+
+inline constexpr std::uint32_t state_magic = 0x49435047;  // "GPCI"
+inline constexpr std::uint32_t state_version = 1;
+inline constexpr char state_variable[] = "GPCSUP_STATE";
+
+// What kind of first process this is; decides how it may end.
+enum class Role : std::uint32_t {
+    subreaper,  // not PID 1
+    container,  // PID 1 of a pid namespace: ends with an exit code
+    machine,    // PID 1 of the machine: never exits
+};
+
+enum class Life : std::uint32_t {
+    absent,   // not asked for yet
+    waiting,  // to be started at `not_before`
+    running,
+};
+
+// A message that answers a request and found the socket full. Nothing more is read from the helper until it
+// has gone out.
+struct PendingAnswer {
+    std::uint32_t waiting;
+    int descriptor;  // owned, or -1
+    wire::KeepMessage message;
+};
+
+inline constexpr std::uint32_t in_sync = 0xffffffff;
+
+struct Helper {
+    Life life;
+    pid_t pid;
+    int socket;  // our end, or -1
+    std::uint32_t generation;
+    std::uint32_t ready;     // it has said `ready` since it was started
+    std::uint32_t failures;  // deaths in a row before `ready`
+    std::uint32_t cursor;    // next row of the keep table to send, or in_sync
+    std::uint32_t full;      // the socket was full: wait for POLLOUT
+    Nanoseconds not_before;  // waiting: when to start it; running: when to send again after Sent::denied
+    PendingAnswer answer;
+    // Only for gpcsupd:
+    std::uint64_t owed_signals;  // bit = signal number
+    std::uint32_t exited_outstanding;
+    std::uint32_t unanswered;  // pings
+    std::uint32_t ping_owed;
+    std::uint32_t reserved;
+    Nanoseconds next_ping;
+};
+
+inline constexpr unsigned helper_count = 3;  // by wire::HelperKind
+
+struct State {
+    std::uint32_t magic;
+    std::uint32_t version;
+    std::uint32_t size;
+    Role role;
+    pid_t pid;
+    int self;               // the memfd of this State
+    int lock;               // RUNTIME/lock
+    int handover;           // our end of the handover socketpair
+    pid_t shell;            // the emergency shell, or 0
+    std::uint32_t minimal;  // 1: only the shell and signals are looked after (three fatal signals in a row)
+    std::uint32_t
+        lasting_signals;  // asked for by SIGTERM or SIGINT (bits): told to each successor of gpcsupd, too
+    std::uint32_t fatal_count;
+    Nanoseconds fatal_at[3];  // when the last three fatal signals came
+    rlimit descriptors;       // as it was found: helpers start with it
+    char executable[1024];
+    char runtime[512];
+    char config[1024];
+    char units[4096];
+    char logs[1024];
+    Helper helpers[helper_count];
+    KeepTable table;
+};
+
+Helper& helper_of(State& state, wire::HelperKind kind);
+
+// A new State, or nullptr (said why).
+State* create_state();
+// The State that an earlier image of this very process left, or nullptr: there is none.
+State* inherit_state();
+
+// How to come back: remembers arguments and environment for replace_self(). Once, at start.
+void prepare_reexec(const State& state, char** arguments, char** environment);
+// Replaces this process by a fresh image of gpc-init, keeping every descriptor of STATE. Returns only when it
+// cannot, with the descriptors as they were. Safe in a signal handler.
+void replace_self(State& state);
+
+}  // namespace gpcsup::init
