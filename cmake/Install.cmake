@@ -1,0 +1,28 @@
+# Where everything goes: GNUInstallDirs, and DESTDIR as CMake has it. Only what a person types is on PATH; the helpers are
+# found beside the program that starts them, else in ../libexec/gpcsup seen from there, so a prefix can be moved.
+set(gpcsup_libexec ${CMAKE_INSTALL_LIBEXECDIR}/gpcsup)
+
+function(gpcsup_install_program program destination)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${destination})
+  endif()
+endfunction()
+
+gpcsup_install_program(gpcsup ${CMAKE_INSTALL_BINDIR})
+gpcsup_install_program(gpc-init ${CMAKE_INSTALL_SBINDIR})
+foreach(helper gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader)
+  gpcsup_install_program(${helper} ${gpcsup_libexec})
+endforeach()
+
+# A machine's own configuration lives in /etc, whatever the prefix; CMAKE_INSTALL_SYSCONFDIR is already "/etc" for /usr.
+install(DIRECTORY config/ DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/gpcsup)
+install(DIRECTORY DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/gpcsup/units)
+install(DIRECTORY units/system/ DESTINATION lib/gpcsup/units FILES_MATCHING PATTERN "*.toml")
+install(DIRECTORY units/examples DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.toml")
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+foreach(section 1 5 8)
+  file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.${section})
+  install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()
+install(FILES completion/gpcsup.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gpcsup)
