@@ -1,0 +1,155 @@
+#pragma once
+// The controllers that exist, bound to hierarchies: every change of the forest that a controller has a part
+// in goes through here. It keeps forest and controllers in step (a failure in one is undone in the other),
+// makes transactions out of single settings, and routes forks, exits, births and moves by membership. It
+// knows no controller by name, makes no JSON, writes no journal, and opens no process.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controllers/controller.h"
+#include "grouping/placement.h"
+
+namespace gpcsup::controllers {
+
+struct SettingText {    // as typed, in TOML or on the command line
+    std::string name;   // "numtasks.limit"
+    std::string value;  // "max"
+};
+
+struct NamedValue {
+    std::string name;
+    Value value;
+};
+
+struct Requirement {  // what a controller must see of a process in some place for its limits to hold there
+    std::string_view controller;
+    std::vector<wire::TrapClass> classes;
+};
+
+class ControllerSet final : public grouping::Participant {
+  public:
+    // One of each registered controller. It does nothing before its hierarchy is created or adopted.
+    ControllerSet(grouping::Forest& forest, Host& host);
+    ~ControllerSet() override;
+
+    // Hierarchies. Unknown controllers are ENOENT with "did you mean".
+    base::Result<grouping::HierarchyId> create_hierarchy(std::string_view name,
+                                                         std::span<const std::string> controllers);
+    base::Result<> remove_hierarchy(grouping::HierarchyId id);
+    // Other controllers for a hierarchy that has its root only (EBUSY otherwise). What leaves forgets its
+    // settings.
+    base::Result<> rebind(grouping::HierarchyId id, std::span<const std::string> controllers);
+    [[nodiscard]] std::vector<std::string_view> unbound() const;
+
+    // Groups. Paths and the rest are asked of the forest itself.
+    base::Result<grouping::GroupId> create_group(grouping::GroupId parent, std::string_view name);
+    base::Result<grouping::GroupId> create_path(grouping::HierarchyId hierarchy, std::string_view path);
+    base::Result<> remove_group(grouping::GroupId id);
+    // Removes every auto_remove group that is empty now, upwards as far as that makes parents empty ones of
+    // the same kind. Returns the groups that became empty since the last call and still exist, for who waits
+    // for them.
+    struct Emptied {
+        std::vector<grouping::GroupId> emptied;
+        std::vector<std::string> removed;  // full paths, for events
+    };
+    [[nodiscard]] Emptied collect_empty();
+
+    // After a restart: the forest has been restored from the journal; makes the controllers' state for all of
+    // it.
+    base::Result<> adopt();
+    // Puts back a setting that was accepted once: no check against the tree, since the machine may have
+    // changed meanwhile.
+    base::Result<> restore_setting(grouping::GroupId group, const SettingText& setting);
+
+    // Attributes. `set` is one transaction: all parsed and checked, then all set, or none.
+    base::Result<> set(grouping::GroupId group, std::span<const SettingText> settings);
+    base::Result<> check(grouping::GroupId group,
+                         std::span<const SettingText> settings);  // the first half of set
+    [[nodiscard]] base::Result<Value> get(grouping::GroupId group, std::string_view full_name) const;
+    [[nodiscard]] std::vector<NamedValue> get_all(
+        grouping::GroupId group) const;  // the bound controllers', then group.*
+    // What was set and is not the default, sorted by name: for the journal, snapshots and `tree`.
+    [[nodiscard]] std::vector<SettingText> settings_of(grouping::GroupId group) const;
+
+    // Routed by membership. `exited` is called before the process table releases the membership.
+    void forked(const processes::Process& parent, processes::Process& child);
+    void exited(const processes::Process& process);
+    [[nodiscard]] Birth birth(const grouping::Places& places);
+    // The classes of calls that must be trapped for a process of these places: the union of `required` and of
+    // what the controllers named in a unit's `enforce = [...]` could ever need. ENOENT: no such controller;
+    // EINVAL: it never traps.
+    base::Result<std::vector<wire::TrapClass>> traps(const grouping::Places& places,
+                                                     std::span<const std::string> enforce = {});
+    [[nodiscard]] std::vector<Requirement> required(
+        const grouping::Places& places);  // only controllers that need any
+    void refresh();                       // the machine changed: CPUs or nodes came or went
+
+    // grouping::Participant
+    base::Result<> can_attach(grouping::HierarchyId hierarchy,
+                              std::span<const grouping::Transfer> transfers) override;
+    void cancel_attach(grouping::HierarchyId hierarchy,
+                       std::span<const grouping::Transfer> transfers) override;
+    base::Result<> attach(grouping::HierarchyId hierarchy,
+                          std::span<const grouping::Transfer> transfers) override;
+
+  private:
+    struct Bound {
+        std::string_view name;
+        std::unique_ptr<Controller> controller;
+        std::optional<grouping::HierarchyId> hierarchy;
+    };
+    struct Planned {   // one setting of a transaction, parsed
+        Bound* bound;  // null = group.*
+        std::string_view attribute;
+        std::string full_name;
+        Value value;
+    };
+    Bound* find(std::string_view name);
+    const Bound* find(std::string_view name) const;
+    std::vector<Bound*> bound_to(grouping::HierarchyId id);
+    std::vector<const Bound*> bound_to(grouping::HierarchyId id) const;
+    void bind_slots();
+    base::Result<> create_state(grouping::GroupId group);
+    base::Result<> create_state(std::span<Bound* const> controllers, grouping::GroupId group);
+    void destroy_state(std::span<Bound* const> controllers, grouping::GroupId group);
+    void destroy_gone();
+    base::Result<> check_names(std::span<const std::string> controllers) const;
+    base::Result<const Bound*> responsible(grouping::GroupId group, std::string_view full_name) const;
+    base::Result<Planned> plan_one(grouping::GroupId group, const SettingText& setting);
+    base::Result<std::vector<Planned>> plan(grouping::GroupId group, std::span<const SettingText> settings);
+    base::Result<> can_change(grouping::GroupId group, std::span<const Planned> planned);
+    base::Result<> apply(grouping::GroupId group, const Planned& planned);
+    base::Result<> change(grouping::GroupId group, const Planned& planned, const Value& value);
+    void remember(grouping::GroupId group, const Planned& planned);
+    std::vector<Move> moves_of(std::span<const grouping::Transfer> transfers);
+
+    grouping::Forest& forest_;
+    Host& host_;
+    std::vector<Bound> all_;  // sorted by name, never resized after construction
+    std::map<grouping::GroupId, std::map<std::string, std::string>> settings_;  // group → full name → text
+    std::map<grouping::GroupId, grouping::HierarchyId> dying_;  // groups whose state outlives their removal
+};
+
+// grouping::Population over the process table. `leaving` runs before a process changes its place, when its
+// CPU time must be settled with the old one; it may be empty.
+class TablePopulation final : public grouping::Population {
+  public:
+    using Leaving = std::function<void(processes::Process&)>;
+    TablePopulation(grouping::Forest& forest, processes::ProcessTable& table, Leaving leaving)
+        : forest_(forest), table_(table), leaving_(std::move(leaving)) {}
+    std::optional<grouping::Places> places(base::ProcessId process) override;
+    void move(base::ProcessId process, const grouping::Places& places) override;
+
+  private:
+    grouping::Forest& forest_;
+    processes::ProcessTable& table_;
+    Leaving leaving_;
+};
+
+}  // namespace gpcsup::controllers

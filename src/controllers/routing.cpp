@@ -1,0 +1,171 @@
+// ControllerSet: what happens to processes, routed to the controllers by membership; and the two adapters of
+// placements.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "controllers/dispatcher.h"
+
+namespace gpcsup::controllers {
+
+using grouping::GroupId;
+using grouping::HierarchyId;
+using grouping::Places;
+using grouping::Transfer;
+
+namespace {
+
+void unite(std::vector<wire::TrapClass>& into, std::span<const wire::TrapClass> classes) {
+    for (const wire::TrapClass each : classes) {
+        if (std::ranges::find(into, each) == into.end()) {
+            into.push_back(each);
+        }
+    }
+}
+
+}  // namespace
+
+void ControllerSet::forked(const processes::Process& parent, processes::Process& child) {
+    for (Bound& each : all_) {
+        if (each.hierarchy) {
+            each.controller->fork(parent, child, forest_.place(child.membership, *each.hierarchy));
+        }
+    }
+}
+
+void ControllerSet::exited(const processes::Process& process) {
+    for (Bound& each : all_) {
+        if (each.hierarchy) {
+            each.controller->exit(process, forest_.place(process.membership, *each.hierarchy));
+        }
+    }
+}
+
+Birth ControllerSet::birth(const Places& places) {
+    Birth birth;
+    for (Bound& each : all_) {
+        if (each.hierarchy) {
+            each.controller->birth(places[each.hierarchy->value], birth);
+        }
+    }
+    for (const Requirement& each : required(places)) {
+        unite(birth.traps, each.classes);
+    }
+    return birth;
+}
+
+std::vector<Requirement> ControllerSet::required(const Places& places) {
+    std::vector<Requirement> result;
+    for (Bound& each : all_) {
+        if (!each.hierarchy) {
+            continue;
+        }
+        auto classes = each.controller->traps(places[each.hierarchy->value]);
+        if (!classes.empty()) {
+            result.push_back({each.name, std::move(classes)});
+        }
+    }
+    return result;
+}
+
+base::Result<std::vector<wire::TrapClass>> ControllerSet::traps(const Places& places,
+                                                                std::span<const std::string> enforce) {
+    std::vector<wire::TrapClass> classes;
+    for (const Requirement& each : required(places)) {
+        unite(classes, each.classes);
+    }
+    for (const std::string& name : enforce) {
+        if (auto known = require_controller(name); !known) {
+            return base::pass(known);
+        }
+        const auto possible = find(name)->controller->possible_traps();
+        if (possible.empty()) {
+            return base::refuse(EINVAL, "controller " + name + " enforces nothing by trapping system calls",
+                                "leave it out of 'enforce'");
+        }
+        unite(classes, possible);
+    }
+    return classes;
+}
+
+void ControllerSet::refresh() {
+    for (Bound& each : all_) {
+        if (each.hierarchy) {
+            each.controller->refresh();
+        }
+    }
+}
+
+std::vector<Move> ControllerSet::moves_of(std::span<const Transfer> transfers) {
+    std::vector<Move> moves;
+    for (const Transfer& each : transfers) {
+        if (processes::Process* process = host_.processes().find(each.process)) {
+            moves.push_back({process, each.from, each.to});
+        }
+    }
+    return moves;
+}
+
+base::Result<> ControllerSet::can_attach(HierarchyId hierarchy, std::span<const Transfer> transfers) {
+    const auto moves = moves_of(transfers);
+    const auto controllers = bound_to(hierarchy);
+    for (std::size_t asked = 0; asked < controllers.size(); ++asked) {
+        auto agreed = controllers[asked]->controller->can_attach(moves);
+        if (!agreed) {
+            for (std::size_t back = asked; back-- > 0;) {
+                controllers[back]->controller->cancel_attach(moves);
+            }
+            return agreed;
+        }
+    }
+    return {};
+}
+
+void ControllerSet::cancel_attach(HierarchyId hierarchy, std::span<const Transfer> transfers) {
+    const auto moves = moves_of(transfers);
+    auto controllers = bound_to(hierarchy);
+    std::ranges::reverse(controllers);
+    for (Bound* each : controllers) {
+        each->controller->cancel_attach(moves);
+    }
+}
+
+// A failure is left for the placement to take back: it attaches all of them the other way round.
+base::Result<> ControllerSet::attach(HierarchyId hierarchy, std::span<const Transfer> transfers) {
+    const auto moves = moves_of(transfers);
+    base::Result<> first;
+    for (Bound* each : bound_to(hierarchy)) {
+        auto attached = each->controller->attach(moves);
+        if (!attached && first) {
+            first = std::move(attached);
+        }
+    }
+    return first;
+}
+
+std::optional<Places> TablePopulation::places(base::ProcessId process) {
+    const processes::Process* known = table_.find(process);
+    if (known == nullptr || (known->flags & processes::process_dead) != 0) {
+        return std::nullopt;
+    }
+    return forest_.places(known->membership);
+}
+
+void TablePopulation::move(base::ProcessId process, const Places& places) {
+    processes::Process* known = table_.find(process);
+    if (known == nullptr || (known->flags & processes::process_dead) != 0) {
+        return;
+    }
+    const grouping::MembershipId membership = forest_.intern(places);
+    if (membership == known->membership) {
+        return;
+    }
+    if (leaving_) {
+        leaving_(*known);
+    }
+    table_.record_membership(membership);
+    table_.move(*known, membership);
+    known->flags |= processes::process_moved;
+}
+
+}  // namespace gpcsup::controllers
