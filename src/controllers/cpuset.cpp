@@ -1,0 +1,356 @@
+#include "controllers/cpuset.h"
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+namespace gpcsup::controllers {
+
+using base::CpuList;
+using grouping::GroupId;
+
+namespace {
+
+constexpr std::array table{
+    Attribute{"cpus", AttributeType::cpu_list, Access::read_write, "", "",
+              "CPUs asked for, a part of the parent's; empty = the parent's"},
+    Attribute{"effective_cpus", AttributeType::cpu_list, Access::read_only, "", "",
+              "CPUs that the group's processes really run on: what was asked and is online"},
+    Attribute{"cpu_exclusive", AttributeType::boolean, Access::read_write, "", "false",
+              "Whether no sibling may have one of the group's CPUs; the parent must be exclusive, too"},
+};
+
+const Registration registration("cpuset", table, [](Host& host) -> std::unique_ptr<Controller> {
+    return std::make_unique<Cpuset>(host);
+});
+
+std::unexpected<base::Error> unknown(std::string_view attribute) {
+    return base::refuse(ENOENT,
+                        "there is no attribute cpuset." + std::string(attribute) + " to do that with");
+}
+
+CpuList list_of(const Value& value) {
+    return base::parse_cpu_list(std::get<std::string>(value))
+        .value_or(CpuList{});  // parse_value has seen it already
+}
+
+// "CPU 3", "CPUs 3-5": what of `cpus` is the matter.
+std::string named(const CpuList& cpus) {
+    return (cpus.count() == 1 ? "CPU " : "CPUs ") + cpus.format();
+}
+
+}  // namespace
+
+std::span<const Attribute> Cpuset::attributes() const {
+    return table;
+}
+
+std::string Cpuset::path(GroupId group) const {
+    return host_.forest().full_path(group);
+}
+
+Cpuset::State* Cpuset::find(GroupId group) {
+    const auto found = states_.find(group);
+    return found != states_.end() ? &found->second : nullptr;
+}
+
+CpuList Cpuset::allowed(GroupId group) const {
+    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
+        if (!at->second.asked.empty()) {
+            return at->second.asked;
+        }
+        if (at->first == root_) {
+            return at->second.effective;
+        }
+    }
+    return {};
+}
+
+// Whether a process of this group could leave its CPUs: somebody asked for some on the way up, or a sibling
+// took some.
+bool Cpuset::restricted(GroupId group) const {
+    const auto here = states_.find(group);
+    if (here == states_.end()) {
+        return false;
+    }
+    for (auto at = here; at != states_.end(); at = states_.find(at->second.parent)) {
+        if (!at->second.asked.empty()) {
+            return true;
+        }
+    }
+    return here->second.effective != states_.at(root_).effective;
+}
+
+CpuList Cpuset::taken_below(const State& parent) const {
+    CpuList taken;
+    for (const GroupId child : parent.children) {
+        const State& state = states_.at(child);
+        if (state.exclusive) {
+            taken = taken.unite(state.asked);
+        }
+    }
+    return taken;
+}
+
+CpuList Cpuset::effective_of(const State& state, const State& parent, const CpuList& taken) {
+    const CpuList wanted =
+        state.asked.empty() ? parent.effective.subtract(taken) : state.asked.intersect(parent.effective);
+    return wanted.empty() ? parent.effective : wanted;
+}
+
+base::Result<> Cpuset::create(GroupId group, GroupId parent) {
+    State& state = states_[group];
+    state = State{};
+    state.parent = parent;
+    if (State* above = find(parent)) {
+        state.effective = effective_of(state, *above, taken_below(*above));
+        above->children.push_back(group);
+    } else {
+        root_ = group;
+        state.effective = host_.online_cpus();
+        state.exclusive = true;  // as in the kernel: else nothing could be
+    }
+    return {};
+}
+
+void Cpuset::destroy(GroupId group) {
+    State* state = find(group);
+    if (state == nullptr) {
+        return;
+    }
+    const bool gives_back = state->exclusive && !state->asked.empty();
+    if (State* above = find(state->parent)) {
+        std::erase(above->children, group);
+    }
+    states_.erase(group);
+    if (gives_back) {
+        static_cast<void>(
+            recompute());  // wider masks for the siblings' members; one that fails keeps its narrower one
+    }
+}
+
+base::Result<> Cpuset::check_parent(GroupId group, const State& state, const Wish& wish) const {
+    const State& parent = states_.at(state.parent);
+    const CpuList outside = wish.asked.subtract(allowed(state.parent));
+    if (!outside.empty()) {
+        const bool of_machine = state.parent == root_;
+        return base::refuse(
+            EACCES,
+            "cpuset.cpus of " + path(group) + ": " + named(outside) +
+                (outside.count() == 1 ? " is" : " are") + " not in its parent " + path(state.parent) + " (" +
+                allowed(state.parent).format() + ")",
+            of_machine ? "these are the CPUs online" : "a group's CPUs are a part of its parent's");
+    }
+    if (wish.exclusive && !parent.exclusive) {
+        return base::refuse(EACCES,
+                            "cpuset.cpu_exclusive of " + path(group) + ": its parent " + path(state.parent) +
+                                " is not exclusive",
+                            "set it there first");
+    }
+    return {};
+}
+
+// Children that asked for CPUs keep them; one that inherits passes the question on to its own children.
+base::Result<> Cpuset::check_children(GroupId group, const CpuList& cpus) const {
+    std::vector<GroupId> waiting = states_.at(group).children;
+    while (!waiting.empty()) {
+        const GroupId child = waiting.back();
+        waiting.pop_back();
+        const State& state = states_.at(child);
+        const CpuList lost = state.asked.subtract(cpus);
+        if (!lost.empty()) {
+            return base::refuse(
+                EBUSY, "cpuset.cpus of " + path(group) + ": " + path(child) + " still has " + named(lost),
+                "change the groups below first");
+        }
+        if (state.asked.empty()) {
+            waiting.insert(waiting.end(), state.children.begin(), state.children.end());
+        }
+    }
+    return {};
+}
+
+base::Result<> Cpuset::check_exclusive(GroupId group, const State& state, const Wish& wish) const {
+    for (const GroupId child : state.children) {
+        if (!wish.exclusive && states_.at(child).exclusive) {
+            return base::refuse(
+                EBUSY,
+                "cpuset.cpu_exclusive of " + path(group) + ": its child " + path(child) + " is exclusive",
+                "change the groups below first");
+        }
+    }
+    for (const GroupId sibling : states_.at(state.parent).children) {
+        const State& other = states_.at(sibling);
+        const CpuList shared = wish.asked.intersect(other.asked);
+        if (sibling != group && (wish.exclusive || other.exclusive) && !shared.empty()) {
+            const GroupId owner = wish.exclusive ? group : sibling;
+            return base::refuse(EINVAL, "cpuset.cpus of " + path(group) + ": " + named(shared) +
+                                            " would be shared with " + path(sibling) + ", and " +
+                                            path(owner) + " is exclusive");
+        }
+    }
+    return {};
+}
+
+base::Result<> Cpuset::can_change(GroupId group, std::span<const Change> changes) {
+    const State* state = find(group);
+    if (state == nullptr) {
+        return base::refuse(ENOENT, "there is no such group");
+    }
+    Wish wish{state->asked, state->exclusive};
+    for (const Change& change : changes) {
+        if (group == root_) {
+            return base::refuse(EACCES,
+                                "cpuset." + std::string(change.attribute) + " of " + path(group) +
+                                    " is the machine's and cannot be set",
+                                "make a group below it");
+        }
+        if (change.attribute == "cpus") {
+            wish.asked = list_of(change.value);
+        } else if (change.attribute == "cpu_exclusive") {
+            wish.exclusive = std::get<bool>(change.value);
+        } else {
+            return unknown(change.attribute);
+        }
+    }
+    if (auto agreed = check_parent(group, *state, wish); !agreed) {
+        return agreed;
+    }
+    const CpuList will_allow = wish.asked.empty() ? allowed(state->parent) : wish.asked;
+    if (auto agreed = check_children(group, will_allow); !agreed) {
+        return agreed;
+    }
+    return check_exclusive(group, *state, wish);
+}
+
+base::Result<> Cpuset::can_set(GroupId group, std::string_view attribute, const Value& value) {
+    const Change change{attribute, value};
+    return can_change(group, {&change, 1});
+}
+
+base::Result<> Cpuset::set(GroupId group, std::string_view attribute, const Value& value) {
+    State* state = find(group);
+    if (state == nullptr || group == root_) {
+        return unknown(attribute);
+    }
+    if (attribute == "cpus") {
+        state->asked = list_of(value);
+    } else if (attribute == "cpu_exclusive") {
+        state->exclusive = std::get<bool>(value);
+    } else {
+        return unknown(attribute);
+    }
+    return recompute();
+}
+
+base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
+    const State* state = find(group);
+    if (state != nullptr && attribute == "cpus") {
+        return Value{group == root_ ? state->effective.format() : state->asked.format()};
+    }
+    if (state != nullptr && attribute == "effective_cpus") {
+        return Value{state->effective.format()};
+    }
+    if (state != nullptr && attribute == "cpu_exclusive") {
+        return Value{state->exclusive};
+    }
+    return unknown(attribute);
+}
+
+// Brings `effective` up to date from the root down, then the members of every group where it changed. Goes on
+// after a failure, so that as many processes as possible are right; the first one is returned.
+base::Result<> Cpuset::recompute() {
+    std::vector<GroupId> changed;
+    std::vector<GroupId> waiting{root_};
+    while (!waiting.empty()) {
+        const GroupId at = waiting.back();
+        waiting.pop_back();
+        const State& parent = states_.at(at);
+        const CpuList taken = taken_below(parent);
+        for (const GroupId child : parent.children) {
+            State& state = states_.at(child);
+            CpuList effective = effective_of(state, parent, taken);
+            if (effective != state.effective) {
+                state.effective = std::move(effective);
+                changed.push_back(child);
+            }
+            waiting.push_back(child);
+        }
+    }
+    base::Result<> first;
+    for (const GroupId group : changed) {
+        if (auto applied = apply_to_members(group); !applied && first) {
+            first = std::move(applied);
+        }
+    }
+    return first;
+}
+
+base::Result<> Cpuset::apply_to_members(GroupId group) {
+    std::vector<base::ProcessId> members;
+    host_.processes().for_each_member(group, [&](processes::Process& each) { members.push_back(each.id()); });
+    base::Result<> first;
+    for (const base::ProcessId member : members) {
+        auto applied = host_.set_affinity(member, states_.at(group).effective);
+        if (!applied && applied.error().code != ESRCH && first) {
+            first = std::move(applied);
+        }
+    }
+    return first;
+}
+
+base::Result<> Cpuset::attach(std::span<const Move> moves) {
+    base::Result<> first;
+    for (const Move& move : moves) {
+        const State* state = find(move.to);
+        if (state == nullptr) {
+            continue;
+        }
+        auto applied = host_.set_affinity(move.process->id(), state->effective);
+        if (!applied && applied.error().code != ESRCH && first) {
+            first = std::move(applied);
+        }
+    }
+    return first;
+}
+
+// A child has its parent's mask of the moment of the fork, which a move or a change of the group may have
+// overtaken.
+void Cpuset::fork(const processes::Process&, processes::Process& child, GroupId group) {
+    if (!restricted(group)) {
+        return;
+    }
+    const CpuList& effective = states_.at(group).effective;
+    const auto has = host_.affinity(child.id());
+    if (has && !has->is_subset_of(effective)) {
+        static_cast<void>(
+            host_.set_affinity(child.id(), effective));  // gone, or not ours: the parent's fate as well
+    }
+}
+
+void Cpuset::birth(GroupId group, Birth& birth) {
+    if (const State* state = find(group); state != nullptr && restricted(group)) {
+        birth.affinity = state->effective.words();
+    }
+}
+
+std::vector<wire::TrapClass> Cpuset::traps(GroupId group) {
+    return restricted(group) ? possible_traps() : std::vector<wire::TrapClass>{};
+}
+
+std::vector<wire::TrapClass> Cpuset::possible_traps() const {
+    return {wire::TrapClass::affinity};
+}
+
+// CPUs came or went. The kernel has moved whoever lost all of his; what was asked comes back with its CPUs.
+void Cpuset::refresh() {
+    State* root = find(root_);
+    if (root == nullptr) {
+        return;
+    }
+    root->effective = host_.online_cpus();
+    static_cast<void>(
+        recompute());  // per process: gone, or the kernel's own cpuset forbids it; status shows what holds
+}
+
+}  // namespace gpcsup::controllers

@@ -1,0 +1,69 @@
+#pragma once
+// cpuset: on which CPUs a group's processes may run. What was asked is kept apart from what is in force:
+//
+//   asked(g)      what somebody set; empty = inherit
+//   allowed(g)    asked(g), or the parent's allowed when empty: what children must keep to
+//   effective(g)  asked(g) ∩ effective(parent); when that is empty (its CPUs are offline) the parent's. A
+//   group that asked for
+//                 nothing gets the parent's without the CPUs that a sibling holds exclusively, if any are
+//                 left
+//   root          the CPUs that are online; it cannot be set
+//
+// effective is what every thread of every member has. A member narrows its own by sched_setaffinity (gpcsupd
+// answers with the mask intersected); a move or a change of the group's effective CPUs gives it the whole new
+// set.
+
+#include <map>
+
+#include "controllers/controller.h"
+
+namespace gpcsup::controllers {
+
+class Cpuset final : public Controller {
+  public:
+    explicit Cpuset(Host& host) : host_(host) {}
+    [[nodiscard]] std::string_view name() const override { return "cpuset"; }
+    [[nodiscard]] std::span<const Attribute> attributes() const override;
+    base::Result<> create(grouping::GroupId group, grouping::GroupId parent) override;
+    void destroy(grouping::GroupId group) override;
+    base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> can_change(grouping::GroupId group, std::span<const Change> changes) override;
+    base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
+    base::Result<> attach(std::span<const Move> moves) override;
+    void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
+    void birth(grouping::GroupId group, Birth& birth) override;
+    [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
+    [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
+    void refresh() override;
+
+  private:
+    struct State {
+        grouping::GroupId parent;
+        std::vector<grouping::GroupId> children;
+        base::CpuList asked;
+        base::CpuList effective;
+        bool exclusive = false;
+    };
+    struct Wish {  // what a transaction would make of a group
+        base::CpuList asked;
+        bool exclusive;
+    };
+    State* find(grouping::GroupId group);
+    [[nodiscard]] base::CpuList allowed(grouping::GroupId group) const;
+    [[nodiscard]] bool restricted(grouping::GroupId group) const;
+    [[nodiscard]] base::CpuList taken_below(const State& parent) const;  // by exclusive children
+    static base::CpuList effective_of(const State& state, const State& parent, const base::CpuList& taken);
+    base::Result<> check_parent(grouping::GroupId group, const State& state, const Wish& wish) const;
+    base::Result<> check_children(grouping::GroupId group, const base::CpuList& cpus) const;
+    base::Result<> check_exclusive(grouping::GroupId group, const State& state, const Wish& wish) const;
+    base::Result<> recompute();
+    base::Result<> apply_to_members(grouping::GroupId group);
+    [[nodiscard]] std::string path(grouping::GroupId group) const;
+
+    Host& host_;
+    grouping::GroupId root_;
+    std::map<grouping::GroupId, State> states_;
+};
+
+}  // namespace gpcsup::controllers

@@ -1,0 +1,126 @@
+#include "controllers/numtasks.h"
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+namespace gpcsup::controllers {
+
+namespace {
+
+constexpr std::array table{
+    Attribute{"limit", AttributeType::limit, Access::read_write, "tasks", "max",
+              "Most tasks (threads count) in the group and below; one more fork gets EAGAIN"},
+    Attribute{"current", AttributeType::count, Access::read_only, "tasks", "0",
+              "Tasks in the group and below now"},
+    Attribute{"peak", AttributeType::count, Access::read_only, "tasks", "0",
+              "The most tasks there ever were at once"},
+    Attribute{"failcnt", AttributeType::count, Access::read_only, "", "0",
+              "Forks refused because of this group's own limits"},
+    Attribute{"process_limit", AttributeType::limit, Access::read_write, "processes", "max",
+              "Most processes in the group and below, however many threads they have"},
+    Attribute{"processes", AttributeType::count, Access::read_only, "processes", "0",
+              "Processes in the group and below now"},
+};
+
+const Registration registration("numtasks", table, [](Host& host) -> std::unique_ptr<Controller> {
+    return std::make_unique<Numtasks>(host);
+});
+
+std::unexpected<base::Error> unknown(std::string_view attribute) {
+    return base::refuse(ENOENT,
+                        "there is no attribute numtasks." + std::string(attribute) + " to do that with");
+}
+
+Value shown(std::uint64_t limit) {
+    return limit == wire::unlimited ? Value{Max{}} : Value{limit};
+}
+
+}  // namespace
+
+std::span<const Attribute> Numtasks::attributes() const {
+    return table;
+}
+
+base::Result<> Numtasks::create(grouping::GroupId group, grouping::GroupId parent) {
+    states_[group] = State{parent, wire::unlimited, wire::unlimited};
+    return {};
+}
+
+void Numtasks::destroy(grouping::GroupId group) {
+    host_.retire_budget(group, wire::BudgetKind::tasks);
+    host_.retire_budget(group, wire::BudgetKind::processes);
+    states_.erase(group);
+}
+
+// Every limit can be had: 0 refuses every fork, one below the present count refuses them until enough tasks
+// have gone.
+base::Result<> Numtasks::can_set(grouping::GroupId group, std::string_view attribute, const Value&) {
+    if (!states_.contains(group) || (attribute != "limit" && attribute != "process_limit")) {
+        return unknown(attribute);
+    }
+    return {};
+}
+
+base::Result<> Numtasks::set(grouping::GroupId group, std::string_view attribute, const Value& value) {
+    if (auto possible = can_set(group, attribute, value); !possible) {
+        return possible;
+    }
+    State& state = states_[group];
+    const bool of_tasks = attribute == "limit";
+    std::uint64_t& limit = of_tasks ? state.tasks : state.processes;
+    const std::uint64_t wanted =
+        std::holds_alternative<Max>(value) ? wire::unlimited : std::get<std::uint64_t>(value);
+    if (wanted == limit) {
+        return {};
+    }
+    const auto kind = of_tasks ? wire::BudgetKind::tasks : wire::BudgetKind::processes;
+    if (auto published = host_.publish_budget(group, kind, wanted, EAGAIN); !published) {
+        return published;
+    }
+    limit = wanted;
+    return {};
+}
+
+base::Result<Value> Numtasks::get(grouping::GroupId group, std::string_view attribute) {
+    const auto state = states_.find(group);
+    if (state == states_.end()) {
+        return unknown(attribute);
+    }
+    if (attribute == "limit") {
+        return shown(state->second.tasks);
+    }
+    if (attribute == "process_limit") {
+        return shown(state->second.processes);
+    }
+    if (attribute == "failcnt") {
+        return Value{host_.budget_failcnt(group, wire::BudgetKind::tasks) +
+                     host_.budget_failcnt(group, wire::BudgetKind::processes)};
+    }
+    const Host::TaskCount count = host_.task_count(group);
+    if (attribute == "current") {
+        return Value{count.tasks};
+    }
+    if (attribute == "peak") {
+        return Value{std::max(count.peak_tasks, count.tasks)};
+    }
+    if (attribute == "processes") {
+        return Value{count.processes};
+    }
+    return unknown(attribute);
+}
+
+std::vector<wire::TrapClass> Numtasks::traps(grouping::GroupId group) {
+    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
+        if (at->second.tasks != wire::unlimited || at->second.processes != wire::unlimited) {
+            return possible_traps();
+        }
+    }
+    return {};
+}
+
+std::vector<wire::TrapClass> Numtasks::possible_traps() const {
+    return {wire::TrapClass::task};
+}
+
+}  // namespace gpcsup::controllers

@@ -1,0 +1,35 @@
+#pragma once
+// numtasks: how many tasks (threads and processes) a group and all below it may have. The limits are data for
+// gpc-enforce, which decides each fork; this controller only publishes them and shows the counts. Moves are
+// never refused and may carry a group over its limit, as in the kernel's pids; so may lowering a limit.
+
+#include <map>
+
+#include "controllers/controller.h"
+
+namespace gpcsup::controllers {
+
+class Numtasks final : public Controller {
+  public:
+    explicit Numtasks(Host& host) : host_(host) {}
+    [[nodiscard]] std::string_view name() const override { return "numtasks"; }
+    [[nodiscard]] std::span<const Attribute> attributes() const override;
+    base::Result<> create(grouping::GroupId group, grouping::GroupId parent) override;
+    void destroy(grouping::GroupId group) override;
+    base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
+    [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
+    [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
+
+  private:
+    struct State {
+        grouping::GroupId parent;
+        std::uint64_t tasks = wire::unlimited;
+        std::uint64_t processes = wire::unlimited;
+    };
+    Host& host_;
+    std::map<grouping::GroupId, State> states_;
+};
+
+}  // namespace gpcsup::controllers
