@@ -2,42 +2,46 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace gpcsup::supervisor {
 
 void LogPipes::adopt() {
     for (auto& [number, kept] : keeper_.take_all(wire::KeepClass::log_writer)) {
-        writers_[static_cast<std::uint32_t>(number)] = std::move(kept.descriptor);
+        last_number_ = std::max(last_number_, static_cast<std::uint32_t>(number));
+        pipes_[kept.name] = {static_cast<std::uint32_t>(number), std::move(kept.descriptor)};
     }
 }
 
-base::Result<int> LogPipes::writer(std::uint32_t unit_number, const std::string& name) {
-    if (auto known = writers_.find(unit_number); known != writers_.end()) {
-        return known->second.get();
+base::Result<int> LogPipes::writer(const std::string& unit) {
+    if (auto known = pipes_.find(unit); known != pipes_.end()) {
+        return known->second.writer.get();
     }
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail(errno, "create the log pipe of", name);
+        return base::fail(errno, "create the log pipe of", unit);
     }
     base::Fd reader(ends[0]);
-    base::Fd writer(ends[1]);
-    if (auto kept = keeper_.keep(wire::KeepClass::log_pipe, unit_number, name, reader.get()); !kept) {
+    Pipe pipe{++last_number_, base::Fd(ends[1])};
+    if (auto kept = keeper_.keep(wire::KeepClass::log_pipe, pipe.number, unit, reader.get()); !kept) {
         return base::pass(kept);
     }
-    if (auto kept = keeper_.keep(wire::KeepClass::log_writer, unit_number, name, writer.get()); !kept) {
+    if (auto kept = keeper_.keep(wire::KeepClass::log_writer, pipe.number, unit, pipe.writer.get()); !kept) {
         return base::pass(kept);
     }
-    return writers_.emplace(unit_number, std::move(writer)).first->second.get();
+    return pipes_.emplace(unit, std::move(pipe)).first->second.writer.get();
 }
 
-void LogPipes::remove(std::uint32_t unit_number) {
-    if (writers_.erase(unit_number) == 0) {
+void LogPipes::remove(const std::string& unit) {
+    auto known = pipes_.find(unit);
+    if (known == pipes_.end()) {
         return;
     }
     // A keeper that does not hear this is gone, and gpcsupd ends with it.
-    (void)keeper_.drop(wire::KeepClass::log_writer, unit_number);
-    (void)keeper_.drop(wire::KeepClass::log_pipe, unit_number);
+    (void)keeper_.drop(wire::KeepClass::log_writer, known->second.number);
+    (void)keeper_.drop(wire::KeepClass::log_pipe, known->second.number);
+    pipes_.erase(known);
 }
 
 }  // namespace gpcsup::supervisor

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "supervisor/keeper_link.h"
 
@@ -15,13 +16,19 @@ class LogPipes {
     explicit LogPipes(KeeperLink& keeper) : keeper_(keeper) {}
 
     void adopt();  // what gpc-init kept for a predecessor
-    // The write end for the unit's standard output and error; the pipe owns it. EMFILE: too many descriptors.
-    base::Result<int> writer(std::uint32_t unit_number, const std::string& name);
-    void remove(std::uint32_t unit_number);  // gpc-logd writes what is left and forgets it
+    // The write end for the unit's standard output and error; this object owns it. EMFILE: too many
+    // descriptors.
+    base::Result<int> writer(const std::string& unit);
+    void remove(const std::string& unit);  // gpc-logd writes what is left and forgets it
 
   private:
+    struct Pipe {
+        std::uint32_t number = 0;  // under which gpc-init keeps both ends
+        base::Fd writer;
+    };
     KeeperLink& keeper_;
-    std::map<std::uint32_t, base::Fd> writers_;
+    std::map<std::string, Pipe, std::less<>> pipes_;
+    std::uint32_t last_number_ = 0;
 };
 
 }  // namespace gpcsup::supervisor

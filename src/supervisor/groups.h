@@ -1,0 +1,64 @@
+#pragma once
+// Hierarchies, groups, their settings and placements, with the journal: whatever changes here is written
+// down, and restored from what was. Names come in as text from files and the bus, already permitted.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "controllers/dispatcher.h"
+#include "grouping/placement.h"
+#include "journal/journal.h"
+#include "supervisor/chronicle.h"
+
+namespace gpcsup::supervisor {
+
+class Groups final : public grouping::PlacementLog {
+  public:
+    Groups(grouping::Forest& forest, controllers::ControllerSet& controllers, Chronicle& chronicle);
+
+    // From the journal's fold: the forest first (before the process table is adopted), then the controllers'
+    // state and settings.
+    base::Result<> restore_forest(const journal::States& states);
+    base::Result<> restore_settings(const journal::States& states);
+    // Placements that were intended and not committed are taken back. After the process table is there.
+    void settle_placements(const journal::States& states, grouping::Population& population);
+
+    base::Result<grouping::HierarchyId> create_hierarchy(const std::string& name,
+                                                         std::span<const std::string> controllers);
+    // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`.
+    enum class Parents { must_exist, made };
+    base::Result<grouping::GroupId> create(std::string_view full_path, Parents parents);
+    base::Result<> remove(grouping::GroupId group);
+    base::Result<> rename(grouping::GroupId group, std::string_view name);
+    base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
+    // A group that goes when it is empty: a unit's own. An existing one is used.
+    base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name);
+
+    // Everybody moves or nobody does. The processes are identified, the groups at most one a hierarchy.
+    grouping::PlacementOutcome attach(grouping::Population& population,
+                                      const grouping::PlacementRequest& request);
+
+    // After processes came and went: removes own groups that are empty and returns the groups that emptied
+    // and still exist.
+    std::vector<grouping::GroupId> collect_empty();
+
+    // grouping::PlacementLog
+    base::Result<std::uint64_t> intend(std::span<const grouping::Relocation> relocations) override;
+    base::Result<> commit(std::uint64_t intent) override;
+    void abandon(std::uint64_t intent) override;
+
+  private:
+    void write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_view event);
+    void write_group(grouping::GroupId group, std::string_view event);
+    void write_settings(grouping::GroupId group, std::string_view event);
+    void write_path(grouping::GroupId group, std::string_view event);  // it and its parents not yet written
+    void rewrite();
+
+    grouping::Forest& forest_;
+    controllers::ControllerSet& controllers_;
+    Chronicle& chronicle_;
+    std::map<std::uint64_t, Json> intents_;
+};
+
+}  // namespace gpcsup::supervisor
