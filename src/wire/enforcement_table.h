@@ -1,14 +1,20 @@
 #pragma once
-// What gpc-enforce decides from: data that gpcsupd writes and gpc-enforce reads and counts in, in one shared memfd. It
-// names no controller: a controller turns its limits into *budgets*, and a filtered start into a *domain*. Layout only.
+// What gpc-enforce decides from: data that gpcsupd writes and gpc-enforce reads and counts in, in one shared
+// memfd. It names no controller: a controller turns its limits into *budgets*, and a filtered start into a
+// *domain*. Layout only.
 //
 // Rules that hold in here (../docs/synchronization.md tells why):
-//  - gpc-enforce never waits for anything in here: every shared word is one atomic, a row is published by writing its
+//  - gpc-enforce never waits for anything in here: every shared word is one atomic, a row is published by
+//  writing its
 //    `key` last (release) and retired by writing `key` = 0 first.
-//  - gpc-enforce only adds to `issued`, `failcnt` and `peak`; gpcsupd only writes `limit`, `parent` and `counted`.
-//  - bound(budget) = counted.held + (issued − counted.issued_then), in 32-bit wrapping arithmetic. It is never below the
-//    truth: gpcsupd reads `issued` first, then counts exactly (with what is still in flight), then publishes both at once.
-//  - A notification is received straight into a Pending slot, so that a successor of gpc-enforce finds it and answers it.
+//  - gpc-enforce only adds to `issued`, `failcnt` and `peak`; gpcsupd only writes `limit`, `parent` and
+//  `counted`.
+//  - bound(budget) = counted.held + (issued − counted.issued_then), in 32-bit wrapping arithmetic. It is
+//  never below the
+//    truth: gpcsupd reads `issued` first, then counts exactly (with what is still in flight), then publishes
+//    both at once.
+//  - A notification is received straight into a Pending slot, so that a successor of gpc-enforce finds it and
+//  answers it.
 
 #include <linux/seccomp.h>
 
@@ -30,8 +36,8 @@ inline constexpr int enforce_priority = 1;  // SCHED_FIFO; gpc-init, which watch
 inline constexpr std::uint32_t no_row = 0xffffffff;
 inline constexpr std::uint64_t unlimited = UINT64_MAX;
 
-// What a trapped system call asks for. The filter's own instructions decide which calls reach gpc-enforce; the class of a
-// call number is looked up in `EnforcementTable::classes` (native) or `compat_classes` (i386).
+// What a trapped system call asks for. The filter's own instructions decide which calls reach gpc-enforce;
+// the class of a call number is looked up in `EnforcementTable::classes` (native) or `compat_classes` (i386).
 enum class TrapClass : std::uint8_t {
     none,      // not trapped: answered with CONTINUE
     task,      // fork, vfork, clone: one more task (a thread if CLONE_THREAD is set, else a process)
@@ -51,34 +57,38 @@ enum class BudgetKind : std::uint32_t {
     count_
 };
 
-struct Budget {                        // one limit on one group
-    std::atomic<std::uint32_t> key;    // 0 = free; else the GroupId's number (for diagnostics)
-    std::atomic<std::uint32_t> parent; // row of the nearest ancestor budget of the same kind, or no_row
-    std::atomic<std::uint64_t> limit;  // refuse when bound + 1 > limit; `unlimited` = never
+struct Budget {                          // one limit on one group
+    std::atomic<std::uint32_t> key;      // 0 = free; else the GroupId's number (for diagnostics)
+    std::atomic<std::uint32_t> parent;   // row of the nearest ancestor budget of the same kind, or no_row
+    std::atomic<std::uint64_t> limit;    // refuse when bound + 1 > limit; `unlimited` = never
     std::atomic<std::uint64_t> counted;  // held << 32 | issued_then, published together
     std::atomic<std::uint32_t> issued;   // reservations ever made here (wraps)
     std::atomic<std::uint32_t> refuse_errno;  // EAGAIN, EMFILE…
-    std::atomic<std::uint64_t> failcnt;  // refusals because of this very limit
-    std::atomic<std::uint64_t> recount_wanted;  // gpc-enforce: monotonic ns of the youngest request parked on this row
-    std::atomic<std::uint64_t> recounted;       // gpcsupd: monotonic ns at which the last exact count *began*
+    std::atomic<std::uint64_t> failcnt;       // refusals because of this very limit
+    std::atomic<std::uint64_t>
+        recount_wanted;  // gpc-enforce: monotonic ns of the youngest request parked on this row
+    std::atomic<std::uint64_t> recounted;  // gpcsupd: monotonic ns at which the last exact count *began*
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
     std::atomic<std::uint32_t> kind;               // BudgetKind
     std::atomic<std::uint32_t> reserved;
 };
 
-struct Domain {                       // where a listener's processes are: one budget row a class and a kind
-    std::atomic<std::uint64_t> key;   // the listener's key; 0 = free
-    std::atomic<std::uint32_t> budget[trap_class_count];   // leaf budget row for each class, or no_row
-    std::atomic<std::uint32_t> process_budget;  // second leaf for TrapClass::task without CLONE_THREAD, or no_row
-    std::atomic<std::uint32_t> overrides;       // how many Override rows name this domain: 0 = the cheap path
-    std::atomic<std::uint32_t> closed;  // gpc-enforce: 1 = the listener hung up, nobody is trapped by it any more
+struct Domain {                      // where a listener's processes are: one budget row a class and a kind
+    std::atomic<std::uint64_t> key;  // the listener's key; 0 = free
+    std::atomic<std::uint32_t> budget[trap_class_count];  // leaf budget row for each class, or no_row
+    std::atomic<std::uint32_t>
+        process_budget;                    // second leaf for TrapClass::task without CLONE_THREAD, or no_row
+    std::atomic<std::uint32_t> overrides;  // how many Override rows name this domain: 0 = the cheap path
+    std::atomic<std::uint32_t>
+        closed;  // gpc-enforce: 1 = the listener hung up, nobody is trapped by it any more
     std::atomic<std::uint32_t> reserved;
 };
 
-// A process of a domain that was moved to other groups. A process without a row counts as its nearest ancestor with one; so a
-// move writes rows for the children that stay behind, too. Index = tgid % override_count, linear probing over 16.
+// A process of a domain that was moved to other groups. A process without a row counts as its nearest
+// ancestor with one; so a move writes rows for the children that stay behind, too. Index = tgid %
+// override_count, linear probing over 16.
 struct Override {
-    std::atomic<std::uint32_t> pid;   // tgid; 0 = free
+    std::atomic<std::uint32_t> pid;  // tgid; 0 = free
     std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> domain_key;  // the domain whose listener it is trapped by
     std::atomic<std::uint32_t> budget[trap_class_count];
@@ -95,29 +105,36 @@ enum class PendingState : std::uint32_t {
 };
 
 struct Pending {
-    std::atomic<std::uint32_t> state;  // PendingState
+    std::atomic<std::uint32_t> state;     // PendingState
     std::atomic<std::uint32_t> attempts;  // looks taken at a full budget
     std::atomic<std::uint64_t> domain_key;
     std::atomic<std::uint64_t> since_ns;  // CLOCK_MONOTONIC at RECV
     std::atomic<std::uint64_t> due_ns;    // delayed: when to answer; parked: when the last look is over
     std::atomic<std::uint32_t> full_row;  // the budget that said full
     std::atomic<std::uint32_t> trap_class;
-    std::atomic<std::int32_t> error;      // verdict: errno to return (positive), or 0
-    std::atomic<std::uint32_t> proceed;   // verdict: 1 = CONTINUE, 0 = return `value` or -error
+    std::atomic<std::int32_t> error;     // verdict: errno to return (positive), or 0
+    std::atomic<std::uint32_t> proceed;  // verdict: 1 = CONTINUE, 0 = return `value` or -error
     std::atomic<std::int64_t> value;
+    std::atomic<std::uint64_t>
+        answered_id;  // verdict: the notification it is for, should the slot be another's by now
     seccomp_notif notification;
 };
 
-// A fork that was let go on and whose child may not be visible yet. One a thread: a second notification of a thread
-// replaces its entry. Index = tid % flight_count, linear probing over 8.
+// A fork that was let go on and whose child may not be visible yet. One a thread: a second notification of a
+// thread replaces its entry. Index = tid % flight_count, linear probing over 8.
+inline constexpr std::uint32_t flight_waits_for_child =
+    1u << 31;  // vfork: the parent sleeps in the call till the child execs
 struct Flight {
     std::atomic<std::uint32_t> tid;  // 0 = free
     std::atomic<std::uint32_t> row;  // the leaf budget of kind tasks, or no_row
-    std::atomic<std::uint32_t> process_row;  // the leaf budget of kind processes, or no_row (always for a thread)
-    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint32_t>
+        process_row;  // the leaf budget of kind processes, or no_row (always for a thread)
+    std::atomic<std::uint32_t>
+        call;  // its number, as /proc/TID/syscall shows it, with flight_waits_for_child
     std::atomic<std::uint64_t> continued_ns;  // CLOCK_MONOTONIC just before SEND
-    // gpcsupd: a moment at which the thread was seen out of its call, or the kernel's timestamp of its fork event. The
-    // entry is settled when this is not before continued_ns; only gpc-enforce ever reuses an entry.
+    // gpcsupd: a moment at which the thread was seen out of its call, or the kernel's timestamp of its fork
+    // event. The entry is settled when this is not before continued_ns; only gpc-enforce ever reuses an
+    // entry.
     std::atomic<std::uint64_t> resolved_ns;
 };
 
@@ -133,13 +150,14 @@ struct Refusal {  // who was refused, for the journal and `gpcsup events`; a rin
 struct EnforcementTable {
     std::uint32_t version;
     std::uint32_t reserved;
-    std::atomic<std::uint64_t> refusals;  // last sequence in `refusal`
-    std::atomic<std::uint64_t> received;  // notifications ever received, for bench and status
-    std::atomic<std::uint32_t> scheduling;  // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
-    std::atomic<std::uint32_t> sync_wakeup; // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
-    std::atomic<std::uint64_t> flights_wanted;    // gpc-enforce: monotonic ns at which no Flight entry was free
-    std::atomic<std::uint64_t> flights_resolved;  // gpcsupd: monotonic ns at which it began to settle them all
-    std::uint8_t classes[call_number_count];         // TrapClass by x86_64 call number
+    std::atomic<std::uint64_t> refusals;        // last sequence in `refusal`
+    std::atomic<std::uint64_t> received;        // notifications ever received, for bench and status
+    std::atomic<std::uint32_t> scheduling;      // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
+    std::atomic<std::uint32_t> sync_wakeup;     // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
+    std::atomic<std::uint64_t> flights_wanted;  // gpc-enforce: monotonic ns at which no Flight entry was free
+    std::atomic<std::uint64_t>
+        flights_resolved;                     // gpcsupd: monotonic ns at which it began to settle them all
+    std::uint8_t classes[call_number_count];  // TrapClass by x86_64 call number
     std::uint8_t compat_classes[call_number_count];  // TrapClass by i386 call number
     Budget budgets[budget_count];
     Domain domains[domain_count];

@@ -1,0 +1,182 @@
+// The second half of EnforcementClient: domains, overrides, parked calls and refusals.
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "launch/enforcement_table.h"
+
+namespace gpcsup::launch {
+
+base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPlace& place) {
+    if (const auto known = domains_.find(key); known != domains_.end()) {
+        known->second.place = place;
+        wire::Domain& domain = table_->domains[known->second.row];
+        write_rows(place, domain.budget, domain.process_budget);
+        kick();
+        return {};
+    }
+    // A predecessor's row of that key first: gpc-enforce is deciding from it.
+    const auto of_key = [&](const wire::Domain& domain) { return domain.key.load() == key; };
+    const auto is_free = [](const wire::Domain& domain) { return domain.key.load() == 0; };
+    auto* row = std::find_if(std::begin(table_->domains), std::end(table_->domains), of_key);
+    if (row == std::end(table_->domains)) {
+        row = std::find_if(std::begin(table_->domains), std::end(table_->domains), is_free);
+        if (row == std::end(table_->domains)) {
+            return base::fail(ENOSPC, "enforce limits on", "listener " + std::to_string(key));
+        }
+        row->overrides.store(0);
+        row->closed.store(0);
+    }
+    write_rows(place, row->budget, row->process_budget);
+    row->key.store(key);
+    domains_.emplace(key, DomainEntry{static_cast<std::uint32_t>(row - table_->domains), place});
+    kick();
+    return {};
+}
+
+void EnforcementClient::remove_domain(std::uint64_t key) {
+    std::erase_if(overrides_, [&](const auto& entry) {
+        if (entry.second.domain_key != key) {
+            return false;
+        }
+        table_->overrides[entry.second.row].pid.store(0);
+        return true;
+    });
+    for (wire::Domain& domain : table_->domains) {
+        if (domain.key.load() == key) {
+            domain.key.store(0);
+        }
+    }
+    domains_.erase(key);
+}
+
+std::vector<std::uint64_t> EnforcementClient::closed_domains() const {
+    std::vector<std::uint64_t> keys;
+    for (const wire::Domain& domain : table_->domains) {
+        if (const std::uint64_t key = domain.key.load(); key != 0 && domain.closed.load() != 0) {
+            keys.push_back(key);
+        }
+    }
+    return keys;
+}
+
+std::optional<std::uint32_t> EnforcementClient::free_override_row(pid_t tgid) const {
+    for (std::uint32_t probe = 0; probe < wire::override_probes; ++probe) {
+        const std::uint32_t row = (static_cast<std::uint32_t>(tgid) + probe) % wire::override_count;
+        if (table_->overrides[row].pid.load() == 0) {
+            return row;
+        }
+    }
+    return std::nullopt;
+}
+
+void EnforcementClient::count_overrides(std::uint64_t domain_key) {
+    const auto of_domain = [&](const auto& entry) { return entry.second.domain_key == domain_key; };
+    const auto count = std::ranges::count_if(overrides_, of_domain);
+    for (wire::Domain& domain : table_->domains) {
+        if (domain.key.load() == domain_key) {
+            domain.overrides.store(static_cast<std::uint32_t>(count));
+        }
+    }
+}
+
+base::Result<> EnforcementClient::set_override(pid_t tgid, std::uint64_t domain_key,
+                                               const EnforcedPlace& place) {
+    if (!domains_.contains(domain_key)) {
+        return base::fail(ENOENT, "find", "listener " + std::to_string(domain_key));
+    }
+    auto known = overrides_.find(tgid);
+    if (known != overrides_.end() && known->second.domain_key != domain_key) {
+        remove_override(tgid);
+        known = overrides_.end();
+    }
+    if (known == overrides_.end()) {
+        const auto row = free_override_row(tgid);
+        if (!row) {
+            return base::fail(ENOSPC, "enforce the new place of", "process " + std::to_string(tgid));
+        }
+        known = overrides_.emplace(tgid, OverrideEntry{*row, domain_key, place}).first;
+    }
+    known->second.place = place;
+    wire::Override& written = table_->overrides[known->second.row];
+    written.domain_key.store(domain_key);
+    write_rows(place, written.budget, written.process_budget);
+    written.pid.store(static_cast<std::uint32_t>(tgid));
+    count_overrides(domain_key);
+    kick();
+    return {};
+}
+
+void EnforcementClient::remove_override(pid_t tgid) {
+    const auto known = overrides_.find(tgid);
+    if (known == overrides_.end()) {
+        return;
+    }
+    const std::uint64_t domain_key = known->second.domain_key;
+    table_->overrides[known->second.row].pid.store(0);
+    overrides_.erase(known);
+    count_overrides(domain_key);
+}
+
+std::vector<ParkedCall> EnforcementClient::take_parked() {
+    std::vector<ParkedCall> calls;
+    for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
+        const wire::Pending& pending = table_->pending[slot];
+        if (static_cast<wire::PendingState>(pending.state.load()) != wire::PendingState::parked) {
+            continue;
+        }
+        ParkedCall call;
+        call.slot = slot;
+        call.domain_key = pending.domain_key.load();
+        call.trap_class = static_cast<wire::TrapClass>(pending.trap_class.load());
+        call.notification = pending.notification;
+        const bool ours =
+            call.trap_class == wire::TrapClass::affinity || call.trap_class == wire::TrapClass::policy;
+        if (ours && taken_[slot] != call.notification.id) {
+            taken_[slot] = call.notification.id;
+            calls.push_back(call);
+        }
+    }
+    return calls;
+}
+
+void EnforcementClient::answer(const ParkedCall& call, const Verdict& verdict) {
+    wire::Pending& pending = table_->pending[call.slot];
+    pending.error.store(verdict.kind == Verdict::Kind::error ? verdict.error : 0);
+    pending.value.store(verdict.kind == Verdict::Kind::value ? verdict.value : 0);
+    pending.proceed.store(verdict.kind == Verdict::Kind::proceed ? 1 : 0);
+    pending.answered_id.store(call.notification.id);
+    auto expected = static_cast<std::uint32_t>(wire::PendingState::parked);
+    // Not parked any more: its caller died and gpc-enforce dropped it. Another's by now: answered_id tells
+    // gpc-enforce.
+    if (pending.state.compare_exchange_strong(expected,
+                                              static_cast<std::uint32_t>(wire::PendingState::answered))) {
+        kick();
+    }
+}
+
+std::vector<RefusalRecord> EnforcementClient::read_refusals() {
+    std::vector<RefusalRecord> records;
+    const std::uint64_t last = table_->refusals.load();
+    std::uint64_t first = last_refusal_ + 1;
+    if (last >= wire::refusal_count && first <= last - wire::refusal_count) {
+        first = last - wire::refusal_count + 1;
+    }
+    for (std::uint64_t sequence = first; sequence <= last; ++sequence) {
+        const wire::Refusal& refusal = table_->refusal[sequence % wire::refusal_count];
+        const RefusalRecord record{sequence,
+                                   refusal.monotonic_ns,
+                                   static_cast<pid_t>(refusal.tid),
+                                   refusal.key,
+                                   static_cast<wire::BudgetKind>(table_->budgets[refusal.row].kind.load()),
+                                   refusal.call};
+        if (refusal.sequence.load() == sequence) {  // else overwritten while it was read
+            records.push_back(record);
+        }
+    }
+    last_refusal_ = last;
+    return records;
+}
+
+}  // namespace gpcsup::launch

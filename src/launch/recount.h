@@ -1,0 +1,72 @@
+#pragma once
+// The exact count behind a budget that says full: members, told by the process table, plus the forks that
+// gpc-enforce let go on and whose child may not be visible yet. Order is everything
+// (docs/synchronization.md): `issued` is read first, the flights are settled next, the members are counted
+// last. It asks and publishes; it decides nothing.
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "launch/enforcement_table.h"
+
+namespace gpcsup::launch {
+
+// What a thread whose fork was let go on is doing now.
+enum class ThreadState {
+    in_call,    // still in that call: its child may or may not be there
+    running,    // in the kernel or not, nobody can say
+    elsewhere,  // out of the call: its child, if it got one, is visible
+    gone,
+};
+
+// How threads are looked at: /proc in life, a script in tests.
+class ThreadProbe {
+  public:
+    virtual ~ThreadProbe() = default;
+    // `call` as in wire::Flight::call. `continued_ns`: when it was let go on.
+    virtual ThreadState look(pid_t tid, std::uint32_t call, std::uint64_t continued_ns) = 0;
+};
+
+class SystemThreadProbe final : public ThreadProbe {
+  public:
+    ThreadState look(pid_t tid, std::uint32_t call, std::uint64_t continued_ns) override;
+};
+
+class Recounter {
+  public:
+    // The number of tasks (BudgetKind::tasks: threads, a zombie is one until it is reaped) or processes of
+    // the group and of all groups below, right now: whatever existed before the call and still exists must be
+    // in it. Supplied by the integrator from the process table, after the connector has been drained or the
+    // members walked.
+    using CountGroup = std::function<std::uint64_t(GroupKey group, wire::BudgetKind kind)>;
+
+    Recounter(EnforcementClient& client, ThreadProbe& probe, CountGroup count_group)
+        : client_(client), probe_(probe), count_group_(std::move(count_group)) {}
+
+    // Call when supervisor_wakeup is readable (after draining the connector): counts every budget on which a
+    // request waits, publishes, and wakes gpc-enforce. Cheap when nothing is wanted.
+    void run();
+
+    // Counts one budget now, as after publish() or a move. The count is what users see as `current`.
+    std::uint64_t recount(BudgetRow row);
+
+    // A fork event of the connector: `parent_tid` is the event's parent_pid, the time is the event's own.
+    void note_fork(pid_t parent_tid, std::uint64_t kernel_ns);
+
+  private:
+    struct Open {  // a flight that may still become a child
+        std::uint32_t row;
+        std::uint32_t process_row;
+    };
+    [[nodiscard]] std::vector<Open> settle_flights();
+    [[nodiscard]] bool leads_to(std::uint32_t from, BudgetRow row) const;
+    std::uint64_t count_and_publish(BudgetRow row, std::uint32_t issued, std::uint64_t began,
+                                    const std::vector<Open>& flights);
+
+    EnforcementClient& client_;
+    ThreadProbe& probe_;
+    CountGroup count_group_;
+};
+
+}  // namespace gpcsup::launch
