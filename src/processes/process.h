@@ -1,6 +1,7 @@
 #pragma once
-// One process as the supervisor knows it. Lives in the process table's shared memory, so that a successor of gpcsupd finds
-// membership and CPU ledger as they were: a plain layout, written by gpcsupd only.
+// One process as the supervisor knows it. Lives in the process table's shared memory, so that a successor of
+// gpcsupd finds membership and CPU ledger as they were: a plain layout, written by gpcsupd only. A change
+// here is a new table_version (table_layout.h).
 
 #include <sys/types.h>
 
@@ -12,33 +13,49 @@
 namespace gpcsup::processes {
 
 enum ProcessFlag : std::uint32_t {
-    process_dead = 1u << 0,      // its last thread has gone; kept until it is settled with its parent or gpc-init
-    process_service = 1u << 1,   // started by gpcsupd from a start intent: the main process of a unit
-    process_orphan = 1u << 2,    // became gpc-init's child without an intent
-    process_moved = 1u << 3,     // its membership is not the one it was born with
+    process_dead = 1u << 0,  // its last thread has gone; kept until it is settled with its parent or gpc-init
+    process_service = 1u << 1,  // started by gpcsupd from a start intent: the main process of a unit
+    process_orphan = 1u << 2,   // became gpc-init's child without an intent
+    process_moved = 1u << 3,    // its membership is not the one it was born with
+    process_stray = 1u << 4,    // nobody could say whose it is: in the root groups
+    process_recount = 1u << 5,  // `threads` may be off (events were lost): ask /proc at each exit of a thread
+    process_unsettled = 1u << 6,  // a child of it has died since the last settle round
+    process_autoreaps =
+        1u << 7,  // its children vanish without being waited for (SIGCHLD ignored, SA_NOCLDWAIT)
+    process_reaping_known = 1u << 8,  // the flag above was looked up in this round
+    process_was_zombie = 1u << 9,     // seen as a zombie: somebody will wait, or has waited, for it
 };
 
-struct Waited {  // dead, waited-for descendants not yet settled, by their group in the accounting hierarchy
-    std::uint32_t group = 0;
+// Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see
+// books.h).
+struct Waited {
+    std::uint32_t book = 0;
     std::uint32_t count = 0;
 };
+inline constexpr unsigned waited_count = 4;  // further books of descendants go to the last
 
 struct Process {
     std::int32_t pid = 0;  // 0 = a free row
     std::int32_t parent = 0;
-    std::uint64_t start_time = 0;
+    std::uint64_t start_time = 0;  // 0: gone before it could be looked at
     std::uint32_t flags = 0;
     std::uint32_t threads = 1;
-    grouping::MembershipId membership;
+    grouping::MembershipId
+        membership;          // of a live process; a dead one has released it: see ProcessTable::places
+    std::uint32_t book = 0;  // where its time is written; the same groups as `membership`
     std::int32_t session = 0;
-    // The ledger's figures (room processes, ledger.h; spec: mechanisms section 1). Nanoseconds.
-    std::uint64_t seen_ns = 0;            // own CPU time credited so far
-    std::uint64_t children_ns = 0;        // R: the part of its children's time already credited
-    std::uint64_t last_children_ns = 0;   // C read in the previous settle round
-    std::uint64_t system_ns = 0;          // of what was credited: in the kernel (for cpuacct.system)
-    Waited waited[4];                     // overflow goes to the last
+    std::int32_t group = 0;  // process group, as it was at first sight
+    // The ledger's figures (ledger.h; spec: mechanisms section 1). Nanoseconds.
+    std::uint64_t seen_ns = 0;           // own CPU time credited so far
+    std::uint64_t children_ns = 0;       // R: the part of its children's time already credited
+    std::uint64_t last_children_ns = 0;  // C read in the previous settle round
+    std::uint64_t system_ns = 0;         // of what was credited (own and R): in the kernel
+    std::uint64_t thread_ns = 0;         // sum over its ended threads of their time on the CPU (taskstats)
+    std::uint64_t tick_ns = 0;           // the same by ticks
+    Waited waited[waited_count];
 
     [[nodiscard]] base::ProcessId id() const { return {pid, start_time}; }
+    [[nodiscard]] bool has(ProcessFlag flag) const { return (flags & flag) != 0; }
 };
 
 }  // namespace gpcsup::processes

@@ -1,0 +1,120 @@
+#include "processes/connector_tracker.h"
+
+namespace gpcsup::processes {
+namespace {
+
+constexpr std::size_t batch = 128;
+// Threads of other people's processes end too; a record whose exit event got lost must not stay for ever.
+constexpr std::size_t records_at_most = 16384;
+constexpr std::size_t drain_at_most = 200'000;
+
+}  // namespace
+
+ConnectorTracker::ConnectorTracker(TrackerSink& sink, base::Fd connector, base::Fd taskstats)
+    : sink_(sink), connector_(std::move(connector)), taskstats_(std::move(taskstats)) {}
+
+base::Result<> ConnectorTracker::drain_taskstats() {
+    if (!taskstats_) {
+        return {};
+    }
+    auto taken = sys::take_messages(taskstats_.get(), records_at_most, [this](auto datagram) {
+        if (const auto record = sys::parse_taskstats(datagram)) {
+            if (records_.size() >= records_at_most) {
+                records_.clear();
+            }
+            records_[record->thread] = *record;
+        }
+    });
+    if (!taken) {
+        return base::pass(taken);
+    }
+    return {};  // an overrun here loses figures that are only used to share out a sum: no resynchronisation
+}
+
+void ConnectorTracker::check_sequence(const sys::ConnectorMessage& message) {
+    const auto [known, is_new] = sequences_.try_emplace(message.cpu, message.sequence);
+    if (is_new) {
+        return;
+    }
+    if (message.sequence != known->second + 1) {
+        trust_ = Trust::broken;
+    }
+    known->second = message.sequence;
+}
+
+void ConnectorTracker::handle(const sys::ConnectorMessage& message) {
+    if (message.kind == sys::ConnectorKind::acknowledgement) {
+        return;  // of somebody's subscription; not counted in any CPU's sequence
+    }
+    check_sequence(message);
+    Event event{.process = message.process,
+                .thread = message.thread,
+                .parent = message.parent,
+                .timestamp_ns = message.timestamp_ns};
+    switch (message.kind) {
+        case sys::ConnectorKind::fork:
+            event.kind = message.thread == message.process ? EventKind::fork : EventKind::thread_start;
+            break;
+        case sys::ConnectorKind::exec:
+            event.kind = EventKind::exec;
+            break;
+        case sys::ConnectorKind::session:
+            event.kind = EventKind::session;
+            break;
+        case sys::ConnectorKind::user:
+        case sys::ConnectorKind::group:
+            event.kind = EventKind::identity;
+            break;
+        case sys::ConnectorKind::exit: {
+            event.kind = EventKind::thread_exit;
+            if (const auto record = records_.find(message.thread); record != records_.end()) {
+                event.run_ns = record->second.run_ns;
+                event.tick_ns = record->second.tick_ns;
+                records_.erase(record);
+            }
+            break;
+        }
+        default:
+            return;
+    }
+    sink_.handle(event);
+}
+
+base::Result<Progress> ConnectorTracker::on_readable(std::size_t budget) {
+    while (budget > 0) {
+        if (auto drained = drain_taskstats(); !drained) {
+            return base::pass(drained);
+        }
+        auto taken = sys::take_messages(connector_.get(), std::min(batch, budget), [this](auto datagram) {
+            if (const auto message = sys::parse_connector(datagram)) {
+                handle(*message);
+            }
+        });
+        if (!taken) {
+            return base::pass(taken);
+        }
+        if (taken->overruns > 0) {
+            trust_ = Trust::broken;
+        }
+        if (taken->end == sys::TakeEnd::empty) {
+            if (trust_ == Trust::broken) {
+                trust_ = Trust::intact;
+                ++losses_;
+                sink_.handle(Event{.kind = EventKind::lost});
+            }
+            return Progress::empty;
+        }
+        budget -= std::min(budget, taken->messages);
+    }
+    return Progress::more;
+}
+
+base::Result<> ConnectorTracker::drain() {
+    auto progress = on_readable(drain_at_most);
+    if (!progress) {
+        return base::pass(progress);
+    }
+    return {};
+}
+
+}  // namespace gpcsup::processes

@@ -1,0 +1,69 @@
+#pragma once
+// Ends every process of a group: freeze, sweep, kill, until empty. Frozen members can neither fork nor react
+// to each other's death, so once two sweeps in a row find no new member, all of them are known, and SIGKILL
+// follows (a pending SIGKILL, too, lets no fork through). Nothing here waits: the loop calls step() when
+// `again` has passed or a member has died, until it is over.
+//
+// Processes are reached by pidfds checked against start times. Those that may not be signalled, or that the
+// kernel does not let go (uninterruptible sleep), are reported when the deadline comes.
+
+#include <chrono>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "processes/process_table.h"
+#include "processes/sweep.h"
+#include "sys/clocks.h"
+#include "sys/pidfd.h"
+
+namespace gpcsup::processes {
+
+class GroupKill {
+  public:
+    enum class Phase : std::uint8_t { freezing, killing, done, given_up };
+    struct Survivor {
+        base::ProcessId process;
+        std::string reason;
+    };
+    struct Status {
+        Phase phase = Phase::freezing;
+        std::chrono::nanoseconds again{};  // call step() after this long at the latest; 0 when it is over
+        [[nodiscard]] bool over() const { return phase == Phase::done || phase == Phase::given_up; }
+    };
+
+    // `sink`: the lineage, told of members that only a sweep finds. `spared`: never signalled (gpcsupd
+    // itself, its helpers).
+    GroupKill(ProcessTable& table, sys::ProcFiles& files, sys::Signals& signals, sys::Clocks& clocks,
+              TrackerSink& sink, grouping::GroupId group, std::chrono::nanoseconds patience,
+              std::set<pid_t> spared = {});
+
+    Status step();
+    [[nodiscard]] grouping::GroupId group() const { return group_; }
+    [[nodiscard]] Phase phase() const { return phase_; }
+    [[nodiscard]] const std::vector<Survivor>& survivors() const { return survivors_; }  // when given up
+
+  private:
+    std::vector<base::ProcessId> members();
+    void freeze();
+    void kill();
+    std::size_t signal_new(int signal, std::set<base::ProcessId>& done);
+    void sweep_members();
+    void report_survivors(const std::vector<base::ProcessId>& left);
+
+    ProcessTable& table_;
+    Sweep sweep_;
+    sys::ProcFiles& files_;
+    sys::Signals& signals_;
+    sys::Clocks& clocks_;
+    TrackerSink& sink_;
+    grouping::GroupId group_;
+    std::chrono::nanoseconds deadline_;
+    std::set<pid_t> spared_;
+    Phase phase_ = Phase::freezing;
+    std::set<base::ProcessId> frozen_;
+    std::set<base::ProcessId> killed_;
+    std::vector<Survivor> survivors_;
+};
+
+}  // namespace gpcsup::processes

@@ -1,0 +1,79 @@
+#include "sys/affinity.h"
+
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+#include <string>
+
+namespace gpcsup::sys {
+namespace {
+
+constexpr std::size_t words_at_first = 16;  // 1,024 CPUs
+constexpr std::size_t words_at_most = 128;  // 8,192: the kernel's own limit
+// A process that starts a thread between any two passes for ever cannot be caught by passes; this many prove
+// ill will.
+constexpr int passes_at_most = 64;
+
+std::string describe(pid_t thread) {
+    return "thread " + std::to_string(thread);
+}
+
+}  // namespace
+
+base::Result<> RealAffinity::set_thread(pid_t thread, const base::CpuList& cpus) {
+    const auto& words = cpus.words();
+    if (::syscall(SYS_sched_setaffinity, thread, words.size() * sizeof(std::uint64_t), words.data()) != 0) {
+        return base::fail(errno, "set the CPUs of", describe(thread));
+    }
+    return {};
+}
+
+base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
+    for (std::size_t size = words_at_first; size <= words_at_most; size *= 2) {
+        std::vector<std::uint64_t> words(size);
+        const long bytes =
+            ::syscall(SYS_sched_getaffinity, thread, size * sizeof(std::uint64_t), words.data());
+        if (bytes >= 0) {
+            return base::CpuList::from_words(std::move(words));
+        }
+        if (errno != EINVAL) {  // EINVAL: the kernel has more CPUs than we gave it room for
+            return base::fail(errno, "read the CPUs of", describe(thread));
+        }
+    }
+    return base::fail(EINVAL, "read the CPUs of", describe(thread));
+}
+
+base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
+    if (auto stat = files_.stat(process.pid); !stat || stat->start_time != process.start_time) {
+        return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
+    }
+    // A thread inherits the mask of the one that made it, so a pass that meets only threads already set has
+    // met them all: whoever could have made an unset one is set, and was before that pass began.
+    std::set<pid_t> done;
+    for (int pass = 0; pass < passes_at_most; ++pass) {
+        auto threads = files_.tasks(process.pid);
+        if (!threads) {
+            return base::pass(threads);
+        }
+        bool found_new = false;
+        for (const pid_t thread : *threads) {
+            if (!done.insert(thread).second) {
+                continue;
+            }
+            found_new = true;
+            if (auto set = set_thread(thread, cpus); !set && set.error().code != ESRCH) {
+                return set;
+            }
+        }
+        if (!found_new) {
+            return {};
+        }
+    }
+    return base::fail(EAGAIN, "set the CPUs of", "process " + std::to_string(process.pid),
+                      "it starts threads faster than they can be bound");
+}
+
+}  // namespace gpcsup::sys
