@@ -26,3 +26,13 @@ foreach(section 1 5 8)
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
 install(FILES completion/gpcsup.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gpcsup)
+
+# The last place that the programs look for each other in: where this build is meant to be installed.
+foreach(target gpc-init room_supervisor room_cli)
+  if(TARGET ${target})
+    get_target_property(type ${target} TYPE)
+    if(NOT type STREQUAL "INTERFACE_LIBRARY")
+      target_compile_definitions(${target} PRIVATE GPCSUP_LIBEXECDIR="${CMAKE_INSTALL_FULL_LIBEXECDIR}/gpcsup")
+    endif()
+  endif()
+endforeach()
