@@ -123,6 +123,7 @@ base::Result<HierarchyId> ControllerSet::create_hierarchy(std::string_view name,
         bind_slots();
         return base::pass(created);
     }
+    host_.processes().books().learn_hierarchy(*id);
     return id;
 }
 
@@ -133,6 +134,7 @@ base::Result<> ControllerSet::remove_hierarchy(HierarchyId id) {
     if (auto removed = forest_.remove_hierarchy(id); !removed) {
         return removed;
     }
+    host_.processes().books().forget_hierarchy(id);
     destroy_state(controllers, root);
     settings_.erase(root);
     bind_slots();
@@ -224,9 +226,11 @@ base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::str
 base::Result<> ControllerSet::remove_group(GroupId id) {
     const Group* doomed = forest_.group(id);
     const HierarchyId hierarchy = doomed != nullptr ? doomed->hierarchy : HierarchyId{};
+    const GroupId parent = doomed != nullptr ? doomed->parent : GroupId{};
     if (auto removed = forest_.remove_group(id); !removed) {
         return removed;
     }
+    host_.processes().books().forget_group(id, parent);
     settings_.erase(id);
     if (forest_.group(id) == nullptr) {
         destroy_state(bound_to(hierarchy), id);

@@ -47,7 +47,8 @@ class ControllerSet final : public grouping::Participant {
     base::Result<> rebind(grouping::HierarchyId id, std::span<const std::string> controllers);
     [[nodiscard]] std::vector<std::string_view> unbound() const;
 
-    // Groups. Paths and the rest are asked of the forest itself.
+    // Groups. Paths and the rest are asked of the forest itself. The CPU time of what is removed becomes its
+    // parent's, so a removal is recorded in the journal after it returns.
     base::Result<grouping::GroupId> create_group(grouping::GroupId parent, std::string_view name);
     base::Result<grouping::GroupId> create_path(grouping::HierarchyId hierarchy, std::string_view path);
     base::Result<> remove_group(grouping::GroupId id);
@@ -77,7 +78,7 @@ class ControllerSet final : public grouping::Participant {
     // What was set and is not the default, sorted by name: for the journal, snapshots and `tree`.
     [[nodiscard]] std::vector<SettingText> settings_of(grouping::GroupId group) const;
 
-    // Routed by membership. `exited` is called before the process table releases the membership.
+    // Routed by membership, which the process table knows of live and dead.
     void forked(const processes::Process& parent, processes::Process& child);
     void exited(const processes::Process& process);
     [[nodiscard]] Birth birth(const grouping::Places& places);

@@ -28,7 +28,7 @@ void unite(std::vector<wire::TrapClass>& into, std::span<const wire::TrapClass> 
 void ControllerSet::forked(const processes::Process& parent, processes::Process& child) {
     for (Bound& each : all_) {
         if (each.hierarchy) {
-            each.controller->fork(parent, child, forest_.place(child.membership, *each.hierarchy));
+            each.controller->fork(parent, child, host_.processes().place(child, *each.hierarchy));
         }
     }
 }
@@ -36,7 +36,7 @@ void ControllerSet::forked(const processes::Process& parent, processes::Process&
 void ControllerSet::exited(const processes::Process& process) {
     for (Bound& each : all_) {
         if (each.hierarchy) {
-            each.controller->exit(process, forest_.place(process.membership, *each.hierarchy));
+            each.controller->exit(process, host_.processes().place(process, *each.hierarchy));
         }
     }
 }
@@ -163,9 +163,7 @@ void TablePopulation::move(base::ProcessId process, const Places& places) {
     if (leaving_) {
         leaving_(*known);
     }
-    table_.record_membership(membership);
     table_.move(*known, membership);
-    known->flags |= processes::process_moved;
 }
 
 }  // namespace gpcsup::controllers

@@ -92,9 +92,8 @@ class Forest {
                                    std::span<const std::string> controllers);  // rebind; EBUSY as at creation
 
     // Memberships: one row for each distinct combination of groups. Missing places, and groups that are gone
-    // or dying, are filled with the roots. A row lives as long as it is acquired or pinned; one that was only
-    // interned is kept for at least the next 1,000 interns, or until one of its groups is removed. Pin what
-    // must be readable longer.
+    // or dying, are filled with the roots. A row lives as long as it is acquired; one that was only interned
+    // is kept for at least the next 1,000 interns, or until one of its groups is removed.
     MembershipId intern(Places places);
     [[nodiscard]] const Places& places(MembershipId id) const;
     [[nodiscard]] GroupId place(MembershipId id, HierarchyId hierarchy) const {
@@ -115,10 +114,9 @@ class Forest {
     struct Row {
         Places places{};
         std::uint32_t references = 0;
-        std::uint32_t pins = 0;
         std::uint32_t claims = 0;  // interns not yet followed by an acquire
         bool used = false;
-        [[nodiscard]] bool idle() const { return references == 0 && pins == 0 && claims == 0; }
+        [[nodiscard]] bool idle() const { return references == 0 && claims == 0; }
     };
     struct ChildKey {
         GroupId parent;

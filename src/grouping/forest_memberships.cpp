@@ -32,7 +32,7 @@ MembershipId Forest::intern(Places places) {
         rows_[found->second.value] = Row{.places = places, .used = true};
     }
     const MembershipId id = found->second;
-    if (rows_[id.value].references == 0 && rows_[id.value].pins == 0) {
+    if (rows_[id.value].references == 0) {
         remember_claim(id);
     }
     return id;
@@ -71,7 +71,7 @@ void Forest::forget_idle_rows(GroupId removed) {
     const auto slot = group(removed)->hierarchy.value;
     for (std::uint32_t index = 1; index < rows_.size(); ++index) {
         Row& row = rows_[index];
-        if (row.used && row.places[slot] == removed && row.references == 0 && row.pins == 0) {
+        if (row.used && row.places[slot] == removed && row.references == 0) {
             row.claims = 0;
             free_row(MembershipId{index});
         }
@@ -112,17 +112,6 @@ void Forest::release(MembershipId id) {
     assert(row.references > 0);
     --row.references;
     count(row, -1);
-    free_row(id);
-}
-
-void Forest::pin(MembershipId id) {
-    assert(rows_[id.value].used);
-    ++rows_[id.value].pins;
-}
-
-void Forest::unpin(MembershipId id) {
-    assert(rows_[id.value].pins > 0);
-    --rows_[id.value].pins;
     free_row(id);
 }
 

@@ -1,0 +1,132 @@
+#pragma once
+// A machine for controllers under test: the forest and the process table are the real ones, CPUs, affinities,
+// clocks and budgets are plain data that a test writes and reads.
+
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controllers/dispatcher.h"
+
+namespace gpcsup::test {
+
+class FakeHost final : public controllers::Host {
+  public:
+    explicit FakeHost(unsigned cpus = 4)
+        : table_(std::move(processes::ProcessTable::create(forest_).value())),
+          online_(base::CpuList::up_to(cpus)) {
+        forest_.set_member_lister([this](grouping::GroupId group, std::size_t most) {
+            std::vector<int> pids;
+            table_->for_each_member_below(group, [&](processes::Process& each) {
+                if (pids.size() < most) {
+                    pids.push_back(each.pid);
+                }
+            });
+            return pids;
+        });
+    }
+
+    const grouping::Forest& forest() override { return forest_; }
+    processes::ProcessTable& processes() override { return *table_; }
+    base::CpuList online_cpus() override { return online_; }
+    base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
+    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override {
+        if (forbidden_.contains(process.pid)) {
+            return base::fail(EPERM, "set the CPUs of", "process " + std::to_string(process.pid));
+        }
+        if (table_->find(process) == nullptr) {
+            return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
+        }
+        masks_[process] = cpus;
+        ++affinity_calls_;
+        return {};
+    }
+    base::Result<base::CpuList> affinity(base::ProcessId process) override {
+        const auto known = masks_.find(process);
+        return known != masks_.end() ? known->second : online_;
+    }
+    CpuTime cpu_time(grouping::GroupId group) override { return times_[group]; }
+    TaskCount task_count(grouping::GroupId group) override {
+        TaskCount count;
+        table_->for_each_member_below(group, [&](processes::Process& each) {
+            ++count.processes;
+            count.tasks += each.threads;
+        });
+        count.peak_tasks = peaks_[group];
+        return count;
+    }
+    base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                                  int refuse_errno) override {
+        if (table_full_) {
+            return base::fail(ENOSPC, "publish the limit of", forest_.full_path(group));
+        }
+        budgets_[{group, kind}].limit = limit;
+        budgets_[{group, kind}].refuse_errno = refuse_errno;
+        return {};
+    }
+    void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override {
+        budgets_.erase({group, kind});
+    }
+    std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override {
+        const auto known = budgets_.find({group, kind});
+        return known != budgets_.end() ? known->second.failcnt : 0;
+    }
+
+    // What happens on the machine.
+    grouping::Forest& trees() { return forest_; }
+    processes::Process& start(pid_t pid, grouping::MembershipId membership = {}, pid_t parent = 1) {
+        processes::Process& process =
+            *table_->insert({pid, 100u + static_cast<unsigned>(pid)}, parent, membership).value();
+        masks_[process.id()] = online_;
+        return process;
+    }
+    std::string mask(pid_t pid) { return masks_[table_->find(pid)->id()].format(); }
+
+    struct Budget {
+        std::uint64_t limit = 0;
+        int refuse_errno = 0;
+        std::uint64_t failcnt = 0;
+    };
+    grouping::Forest forest_;
+    std::unique_ptr<processes::ProcessTable> table_;
+    base::CpuList online_;
+    std::map<base::ProcessId, base::CpuList> masks_;
+    std::set<pid_t> forbidden_;  // set_affinity: EPERM
+    std::map<grouping::GroupId, CpuTime> times_;
+    std::map<grouping::GroupId, std::uint64_t> peaks_;
+    std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;
+    bool table_full_ = false;
+    unsigned affinity_calls_ = 0;
+};
+
+// A placement log that can fail, and remembers what it was told.
+class FakeLog final : public grouping::PlacementLog {
+  public:
+    base::Result<std::uint64_t> intend(std::span<const grouping::Relocation> relocations) override {
+        if (fail_intend_) {
+            return base::fail(ENOSPC, "append to", "the journal");
+        }
+        intent_.assign(relocations.begin(), relocations.end());
+        trail_ += "intend ";
+        return std::uint64_t{7};
+    }
+    base::Result<> commit(std::uint64_t intent) override {
+        if (fail_commit_) {
+            return base::fail(ENOSPC, "append to", "the journal");
+        }
+        trail_ += "commit" + std::to_string(intent) + " ";
+        return {};
+    }
+    void abandon(std::uint64_t intent) override { trail_ += "abandon" + std::to_string(intent) + " "; }
+
+    std::vector<grouping::Relocation> intent_;
+    std::string trail_;
+    bool fail_intend_ = false;
+    bool fail_commit_ = false;
+};
+
+}  // namespace gpcsup::test
