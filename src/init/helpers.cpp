@@ -151,6 +151,7 @@ void start(State& state, wire::HelperKind kind) {
     helper.life = Life::running;
     helper.ready = 0;
     helper.cursor = 0;
+    helper.set = 1;
     helper.full = 0;
     helper.not_before = 0;
     helper.exited_outstanding = 0;

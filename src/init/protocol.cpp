@@ -58,13 +58,18 @@ KeepMessage row_message(const State& state, std::uint32_t row) {
     return message;
 }
 
+void send_set_again(Helper& helper) {
+    helper.cursor = 0;
+    ++helper.set;
+}
+
 // A change of ROW that a helper should hear of at once. If it cannot, it gets the whole set once more.
 void tell_change(Helper& helper, std::uint32_t row, const KeepMessage& message, int descriptor) {
     if (helper.life != Life::running || row >= helper.cursor) {
         return;  // its first set has not come that far: it will
     }
     if (!may_send(helper) || send_to(helper, message, descriptor) != Sent::done) {
-        helper.cursor = 0;
+        send_set_again(helper);
     }
 }
 
@@ -355,13 +360,16 @@ Sent tell_set(State& state, HelperKind kind) {
             !covers(class_masks[static_cast<unsigned>(kind)], state.table.keys[row])) {
             continue;
         }
-        Sent sent = send_to(helper, row_message(state, row), state.table.numbers[row]);
+        KeepMessage message = row_message(state, row);
+        message.argument = helper.set;
+        Sent sent = send_to(helper, message, state.table.numbers[row]);
         if (sent != Sent::done) {
             return sent;
         }
     }
     KeepMessage message;
     message.verb = KeepVerb::delivered;
+    message.argument = helper.set;
     Sent sent = send_to(helper, message, -1);
     if (sent == Sent::done) {
         helper.cursor = in_sync;

@@ -52,6 +52,7 @@ struct Helper {
     std::uint32_t cursor;    // next row of the keep table to send, or in_sync
     std::uint32_t full;      // the socket was full: wait for POLLOUT
     Nanoseconds not_before;  // waiting: when to start it; running: when to send again after Sent::denied
+    std::uint64_t set;       // number of the whole set that is being or was sent last
     PendingAnswer answer;
     // Only for gpcsupd:
     std::uint64_t owed_signals;  // bit = signal number

@@ -47,8 +47,8 @@ inline constexpr std::uint64_t log_classes = class_bit(KeepClass::log_pipe);
 
 enum class KeepVerb : std::uint32_t {
     // gpc-init → helper
-    deliver,    // one descriptor attached: here is (key)
-    delivered,  // the set is complete
+    deliver,    // one descriptor attached: here is (key). argument = number of the set it belongs to, 0 = a later change
+    delivered,  // the set is complete; argument = its number
     dropped,    // (key) is kept no longer: close it. Also the answer to a `keep` that was refused (table or descriptors full)
     ping,       // answer with pong. Only gpcsupd is pinged (one every 20 s: the heartbeat; every 5 s after one unanswered)
     signal,     // argument = a signal gpc-init received that the supervisor decides about (SIGTERM, SIGINT, SIGPWR, SIGHUP…)
