@@ -1,0 +1,275 @@
+#include "controllers/cpuset.h"
+
+#include <catch2/catch.hpp>
+
+#include "controllers/fake_host.h"
+
+using namespace gpcsup;
+using namespace gpcsup::controllers;
+using grouping::GroupId;
+
+namespace {
+
+struct Fixture {
+    test::FakeHost host{4};
+    ControllerSet set{host.trees(), host};
+    grouping::HierarchyId compute = *set.create_hierarchy("compute", std::vector<std::string>{"cpuset"});
+
+    GroupId group(std::string_view path) { return *set.create_path(compute, path); }
+    base::Result<> put(GroupId id, std::vector<SettingText> settings) { return set.set(id, settings); }
+    std::string get(GroupId id, std::string_view name) {
+        return format_value(*set.get(id, "cpuset." + std::string(name)));
+    }
+    std::string effective(GroupId id) { return get(id, "effective_cpus"); }
+    grouping::MembershipId in(GroupId id) {
+        grouping::Places places{};
+        places[compute.value] = id;
+        return host.trees().intern(places);
+    }
+};
+
+std::vector<SettingText> cpus(std::string list) {
+    return {{"cpuset.cpus", std::move(list)}};
+}
+std::vector<SettingText> exclusive(std::string flag) {
+    return {{"cpuset.cpu_exclusive", std::move(flag)}};
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "asked and effective CPUs") {
+    const auto root = host.trees().hierarchy(compute)->root;
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    CHECK(get(root, "cpus") == "0-3");
+    CHECK(get(root, "cpu_exclusive") == "true");
+    CHECK(get(a, "cpus").empty());
+    CHECK(effective(b) == "0-3");
+    CHECK(put(a, cpus("1,2")));
+    CHECK(get(a, "cpus") == "1-2");
+    CHECK(effective(a) == "1-2");
+    CHECK(effective(b) == "1-2");
+    CHECK(get(b, "cpus").empty());
+    CHECK(put(b, cpus("2")));
+    CHECK(effective(b) == "2");
+    CHECK(effective(group("/a/new")) == "1-2");
+    CHECK(put(b, cpus("")));
+    CHECK(effective(b) == "1-2");
+}
+
+TEST_CASE_METHOD(Fixture, "the rules of nesting and exclusiveness, each with its errno and sentence") {
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    const auto c = group("/c");
+    REQUIRE(put(a, cpus("0-1")));
+    REQUIRE(put(b, cpus("1")));
+    struct Row {
+        std::string what;
+        GroupId group;
+        std::vector<SettingText> settings;
+        int code;
+        std::string sentence;
+    };
+    const auto root = host.trees().hierarchy(compute)->root;
+    const Row rows[] = {
+        {"beyond the machine", c, cpus("2-5"), EACCES,
+         "cpuset.cpus of compute:/c: CPUs 4-5 are not in its parent compute:/ (0-3); these are the CPUs "
+         "online"},
+        {"beyond the parent", b, cpus("1-2"), EACCES,
+         "cpuset.cpus of compute:/a/b: CPU 2 is not in its parent compute:/a (0-1); a group's CPUs are a "
+         "part of its parent's"},
+        {"below a child", a, cpus("0"), EBUSY,
+         "cpuset.cpus of compute:/a: compute:/a/b still has CPU 1; change the groups below first"},
+        {"exclusive below a shared parent", b, exclusive("true"), EACCES,
+         "cpuset.cpu_exclusive of compute:/a/b: its parent compute:/a is not exclusive; set it there first"},
+        {"the root's CPUs", root, cpus("0"), EACCES,
+         "cpuset.cpus of compute:/ is the machine's and cannot be set; make a group below it"},
+        {"read-only", a, {{"cpuset.effective_cpus", "0"}}, EACCES, "cpuset.effective_cpus can only be read"},
+        {"backwards", a, cpus("1-0"), EINVAL, ""},
+    };
+    for (const Row& row : rows) {
+        INFO(row.what);
+        const auto done = put(row.group, row.settings);
+        REQUIRE_FALSE(done);
+        CHECK(done.error().code == row.code);
+        if (!row.sentence.empty()) {
+            CHECK(done.error().message() == row.sentence);
+        }
+        CHECK(get(a, "cpus") == "0-1");
+        CHECK(get(b, "cpus") == "1");
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "a child's CPUs count through an inheriting group in between") {
+    const auto top = group("/a");
+    const auto deep = group("/a/b/c");
+    REQUIRE(put(top, cpus("0-1")));
+    REQUIRE(put(deep, cpus("1")));
+    CHECK(put(top, cpus("0")).error().code == EBUSY);
+    CHECK(put(top, cpus("")));  // wider is never in the way
+}
+
+TEST_CASE_METHOD(Fixture, "exclusive CPUs") {
+    const auto a = group("/a");
+    const auto b = group("/b");
+    const auto c = group("/c");
+    CHECK(put(a, {{"cpuset.cpus", "0-1"}, {"cpuset.cpu_exclusive", "true"}}));
+    SECTION("no sibling may ask for one of them") {
+        const auto clash = put(b, cpus("1-2"));
+        CHECK(clash.error().code == EINVAL);
+        CHECK(
+            clash.error().message() ==
+            "cpuset.cpus of compute:/b: CPU 1 would be shared with compute:/a, and compute:/a is exclusive");
+        CHECK(put(b, cpus("2")));
+        CHECK(put(c, cpus("2-3")));  // the others may share
+        CHECK(put(a, cpus("0-2")).error().code == EINVAL);
+    }
+    SECTION("nor become exclusive over one that another has") {
+        CHECK(put(b, cpus("2")));
+        CHECK(put(c, cpus("2-3")));
+        CHECK(put(c, exclusive("true")).error().code == EINVAL);
+        CHECK(get(c, "cpu_exclusive") == "false");
+    }
+    SECTION("one that inherits gets what is left, and all of it back") {
+        CHECK(effective(b) == "2-3");
+        CHECK(put(a, exclusive("false")));
+        CHECK(effective(b) == "0-3");
+        CHECK(put(a, exclusive("true")));
+        CHECK(set.remove_group(a));
+        CHECK(effective(b) == "0-3");
+    }
+    SECTION("if nothing is left it shares rather than starves") {
+        CHECK(put(a, cpus("0-3")));
+        CHECK(effective(b) == "0-3");
+    }
+    SECTION("a parent of an exclusive child stays exclusive") {
+        const auto below = group("/a/x");
+        CHECK(put(below, {{"cpuset.cpus", "0"}, {"cpuset.cpu_exclusive", "true"}}));
+        CHECK(put(a, exclusive("false")).error().code == EBUSY);
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "both settings of one transaction are judged together") {
+    const auto a = group("/a");
+    const auto b = group("/b");
+    REQUIRE(put(a, {{"cpuset.cpus", "0-1"}, {"cpuset.cpu_exclusive", "true"}}));
+    REQUIRE(put(b, cpus("2-3")));
+    CHECK(put(a, {{"cpuset.cpus", "1-2"}, {"cpuset.cpu_exclusive", "false"}}));
+    CHECK(get(a, "cpus") == "1-2");
+}
+
+TEST_CASE_METHOD(Fixture, "members have the group's effective CPUs") {
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    host.start(10, in(a));
+    host.start(11, in(b));
+    host.start(12);
+    REQUIRE(put(a, cpus("1-2")));
+    CHECK(host.mask(10) == "1-2");
+    CHECK(host.mask(11) == "1-2");
+    CHECK(host.mask(12) == "0-3");
+    SECTION("a change below an equal mask touches nobody") {
+        const auto calls = host.affinity_calls_;
+        CHECK(put(b, cpus("1-2")));
+        CHECK(host.affinity_calls_ == calls);
+    }
+    SECTION("one that may not be changed makes the whole transaction go back") {
+        host.forbidden_.insert(11);
+        const auto refused = put(a, cpus("0"));
+        CHECK(refused.error().code == EPERM);
+        CHECK(get(a, "cpus") == "1-2");
+        CHECK(effective(b) == "1-2");
+        CHECK(host.mask(10) == "1-2");
+        CHECK(set.settings_of(a).front().value == "1-2");
+    }
+    SECTION("a child forked while its parent was being moved gets the new mask") {
+        auto& parent = *host.table_->find(10);
+        auto& late = host.start(20, in(a), 10);  // with every CPU: forked before
+        set.forked(parent, late);
+        CHECK(host.mask(20) == "1-2");
+        host.masks_[late.id()] = *base::parse_cpu_list("2");
+        const auto calls = host.affinity_calls_;
+        set.forked(parent, late);  // one that narrowed its own mask is left alone
+        CHECK(host.affinity_calls_ == calls);
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "a move gives the whole new set") {
+    const auto a = group("/a");
+    REQUIRE(put(a, cpus("1-2")));
+    test::FakeLog log;
+    grouping::Participant* parts[] = {&set};
+    TablePopulation people(host.trees(), *host.table_, nullptr);
+    auto& process = host.start(10);
+    host.masks_[process.id()] = *base::parse_cpu_list("3");
+    CHECK(grouping::place(host.trees(), parts, people, log, {{process.id()}, {a}}).result());
+    CHECK(host.mask(10) == "1-2");
+    CHECK(host.trees().place(process.membership, compute) == a);
+    CHECK(log.trail_ == "intend commit7 ");
+    SECTION("and back") {
+        const auto root = host.trees().hierarchy(compute)->root;
+        CHECK(grouping::place(host.trees(), parts, people, log, {{process.id()}, {root}}).result());
+        CHECK(host.mask(10) == "0-3");
+    }
+    SECTION("all or none: one that may not be changed keeps the others where they were") {
+        auto& other = host.start(11);
+        auto& third = host.start(12);
+        host.forbidden_.insert(11);
+        const auto outcome =
+            grouping::place(host.trees(), parts, people, log, {{other.id(), third.id()}, {a}}).result();
+        CHECK(outcome.error().code == EPERM);
+        CHECK(host.mask(12) == "0-3");
+        CHECK(host.trees().place(third.membership, compute) == host.trees().hierarchy(compute)->root);
+        CHECK(log.trail_.ends_with("abandon7 "));
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "what was asked outlives CPUs that go and come") {
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    const auto c = group("/c");
+    REQUIRE(put(a, cpus("2-3")));
+    REQUIRE(put(b, cpus("3")));
+    host.start(10, in(b));
+    host.start(11, in(c));
+    host.online_ = base::CpuList::up_to(3);
+    set.refresh();
+    CHECK(get(b, "cpus") == "3");
+    CHECK(effective(b) == "2");  // the nearest ancestor that has any
+    CHECK(host.mask(10) == "2");
+    host.online_ = base::CpuList::up_to(2);
+    set.refresh();
+    CHECK(effective(a) == "0-1");
+    CHECK(effective(b) == "0-1");
+    host.online_ = base::CpuList::up_to(4);
+    set.refresh();
+    CHECK(effective(a) == "2-3");
+    CHECK(host.mask(10) == "3");
+    CHECK(host.mask(11) == "0-3");
+}
+
+TEST_CASE_METHOD(Fixture, "birth and traps follow the chain") {
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    grouping::Places places{};
+    places[compute.value] = b;
+    CHECK(set.birth(places).affinity.empty());
+    CHECK(set.birth(places).traps.empty());
+    REQUIRE(put(a, cpus("0,2")));
+    const auto birth = set.birth(places);
+    CHECK(base::CpuList::from_words(birth.affinity).format() == "0,2");
+    CHECK(birth.traps == std::vector{wire::TrapClass::affinity});
+    CHECK(set.required(places).front().controller == "cpuset");
+    places[compute.value] = group("/c");
+    CHECK(set.birth(places).traps.empty());
+    CHECK(*set.traps(places, std::vector<std::string>{"cpuset"}) == std::vector{wire::TrapClass::affinity});
+}
+
+TEST_CASE_METHOD(Fixture, "a restart restores settings that the machine would refuse today") {
+    const auto a = group("/a");
+    host.online_ = base::CpuList::up_to(2);
+    set.refresh();
+    CHECK(set.restore_setting(a, {"cpuset.cpus", "3"}));
+    CHECK(get(a, "cpus") == "3");
+    CHECK(effective(a) == "0-1");
+}

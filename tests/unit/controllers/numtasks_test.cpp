@@ -1,0 +1,107 @@
+#include "controllers/numtasks.h"
+
+#include <catch2/catch.hpp>
+
+#include "controllers/fake_host.h"
+
+using namespace gpcsup;
+using namespace gpcsup::controllers;
+using grouping::GroupId;
+using wire::BudgetKind;
+
+namespace {
+
+struct Fixture {
+    test::FakeHost host;
+    ControllerSet set{host.trees(), host};
+    grouping::HierarchyId tenant =
+        *set.create_hierarchy("tenant", std::vector<std::string>{"numtasks", "cpuacct"});
+    GroupId acme = *set.create_path(tenant, "/acme");
+    GroupId web = *set.create_path(tenant, "/acme/web");
+
+    base::Result<> put(GroupId id, std::string name, std::string value) {
+        return set.set(id, std::vector<SettingText>{{std::move(name), std::move(value)}});
+    }
+    std::string get(GroupId id, std::string_view name) { return format_value(*set.get(id, name)); }
+    grouping::Places at(GroupId id) {
+        grouping::Places places{};
+        places[tenant.value] = id;
+        return places;
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "a finite limit is published, and stays published when it is lifted") {
+    CHECK(get(acme, "numtasks.limit") == "max");
+    CHECK(host.budgets_.empty());
+    CHECK(put(acme, "numtasks.limit", "16"));
+    REQUIRE(host.budgets_.contains({acme, BudgetKind::tasks}));
+    CHECK(host.budgets_[{acme, BudgetKind::tasks}].limit == 16);
+    CHECK(host.budgets_[{acme, BudgetKind::tasks}].refuse_errno == EAGAIN);
+    host.budgets_[{acme, BudgetKind::tasks}].failcnt = 5;
+    CHECK(put(acme, "numtasks.limit", "max"));
+    CHECK(host.budgets_[{acme, BudgetKind::tasks}].limit == wire::unlimited);
+    CHECK(get(acme, "numtasks.failcnt") == "5");
+    CHECK(get(acme, "numtasks.limit") == "max");
+    CHECK(put(acme, "numtasks.limit", "0"));  // as in pids: no fork at all
+    CHECK(get(acme, "numtasks.limit") == "0");
+    CHECK(set.remove_group(web));
+    CHECK(set.remove_group(acme));
+    CHECK(host.budgets_.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "processes are limited apart from tasks") {
+    CHECK(put(web, "numtasks.process_limit", "3"));
+    CHECK(host.budgets_[{web, BudgetKind::processes}].limit == 3);
+    CHECK_FALSE(host.budgets_.contains({web, BudgetKind::tasks}));
+    CHECK(get(web, "numtasks.process_limit") == "3");
+}
+
+TEST_CASE_METHOD(Fixture, "counts are hierarchical, threads count, moves and lowered limits may be over") {
+    const auto inside = host.trees().intern(at(web));
+    host.start(10, inside).threads = 4;
+    host.start(11, host.trees().intern(at(acme)));
+    host.peaks_[acme] = 9;
+    CHECK(get(acme, "numtasks.current") == "5");
+    CHECK(get(acme, "numtasks.processes") == "2");
+    CHECK(get(web, "numtasks.current") == "4");
+    CHECK(get(acme, "numtasks.peak") == "9");
+    CHECK(get(web, "numtasks.peak") == "4");
+    CHECK(put(acme, "numtasks.limit", "1"));
+    test::FakeLog log;
+    grouping::Participant* parts[] = {&set};
+    TablePopulation people(host.trees(), *host.table_, nullptr);
+    auto& late = host.start(12);
+    CHECK(grouping::place(host.trees(), parts, people, log, {{late.id()}, {web}}).result());
+    CHECK(get(acme, "numtasks.current") == "6");
+}
+
+TEST_CASE_METHOD(Fixture, "forks are trapped only where a limit is finite on the way up") {
+    CHECK(set.birth(at(web)).traps.empty());
+    CHECK(put(acme, "numtasks.limit", "16"));
+    CHECK(set.birth(at(web)).traps == std::vector{wire::TrapClass::task});
+    CHECK(set.birth(at(host.trees().hierarchy(tenant)->root)).traps.empty());
+    CHECK(put(acme, "numtasks.limit", "max"));
+    CHECK(set.birth(at(web)).traps.empty());
+    CHECK(put(web, "numtasks.process_limit", "3"));
+    CHECK(set.birth(at(web)).traps == std::vector{wire::TrapClass::task});
+}
+
+TEST_CASE_METHOD(Fixture, "what is refused") {
+    CHECK(put(web, "numtasks.limit", "many").error().message() ==
+          "numtasks.limit: expected a whole number or \"max\", got 'many'");
+    CHECK(put(web, "numtasks.current", "1").error().code == EACCES);
+    host.table_full_ = true;
+    CHECK(put(web, "numtasks.limit", "5").error().code == ENOSPC);
+    CHECK(get(web, "numtasks.limit") == "max");
+}
+
+TEST_CASE_METHOD(Fixture, "cpuacct shows the books and cannot be written") {
+    host.times_[acme] = {.usage_ns = 30, .user_ns = 20, .system_ns = 10, .estimated_ns = 7};
+    CHECK(get(acme, "cpuacct.usage") == "30");
+    CHECK(get(acme, "cpuacct.user") == "20");
+    CHECK(get(acme, "cpuacct.system") == "10");
+    CHECK(get(acme, "cpuacct.estimated") == "7");
+    CHECK(put(acme, "cpuacct.usage", "0").error().message() == "cpuacct.usage can only be read");
+}
