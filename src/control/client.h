@@ -97,6 +97,7 @@ class Client {
 
     base::Result<Json> why(const std::string& unit);
     base::Result<> shutdown(ShutdownHow how);
+    base::Result<> wait_gone(std::chrono::nanoseconds timeout) { return connection_.wait_gone(timeout); }
     base::Result<> reexec();
     base::Result<Json> describe(DescribeWhat what);
 

@@ -290,6 +290,33 @@ base::Result<std::optional<std::string>> Connection::next_event(Companion* compa
     return std::optional<std::string>(std::move(text));
 }
 
+// gpcsupd goes before gpc-init does: a connection to the kept socket then simply breaks off when the last
+// holder ends.
+base::Result<> Connection::wait_gone(std::chrono::nanoseconds timeout) {
+    const Clock::time_point deadline =
+        timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
+    while (Clock::now() < deadline) {
+        if (bus_ == nullptr || sd_bus_is_open(bus_.get()) <= 0) {
+            auto tried = attempt();
+            if (!tried && nobody_listens(tried.error().code)) {
+                return {};
+            }
+            if (!tried && tried.error().code != EAGAIN) {
+                return tried;
+            }
+        }
+        auto step =
+            bus_ != nullptr ? pump(nullptr, deadline) : base::Result<>(base::fail(ECONNRESET, "", ""));
+        if (!step) {
+            drop();
+            if (auto paused = pause(nullptr, Clock::now() + retry_interval); !paused) {
+                return paused;
+            }
+        }
+    }
+    return base::refuse(ETIMEDOUT, "the supervisor on " + runtime_ + "/control has not ended yet");
+}
+
 // One step: what the library has to do, or a wait for something to do.
 base::Result<> Connection::pump(Companion* companion, Clock::time_point deadline) {
     const int r = sd_bus_process(bus_.get(), nullptr);

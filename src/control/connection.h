@@ -86,6 +86,9 @@ class Connection {
     // has missed what came between, and has to subscribe again). EINTR when the companion interrupts.
     base::Result<std::optional<std::string>> next_event(Companion* companion);
 
+    // Until nobody listens any more; ETIMEDOUT after TIMEOUT (0 = none).
+    base::Result<> wait_gone(std::chrono::nanoseconds timeout);
+
     [[nodiscard]] const std::string& runtime() const { return runtime_; }
 
   private:

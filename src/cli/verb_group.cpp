@@ -1,0 +1,129 @@
+// group create, remove, rename; attach; set: what changes groups and who is in them.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cli/handlers.h"
+#include "cli/render_lists.h"
+#include "cli/session.h"
+
+namespace gpcsup::cli {
+
+namespace {
+
+// CHANGE for each word, in order; the first failure ends it.
+template <class Change>
+base::Result<int> each_group(Session& session, Change change) {
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    for (const auto& group : session.words()) {
+        if (auto done = change(**client, group); !done) {
+            return base::pass(done);
+        }
+    }
+    return 0;
+}
+
+bool is_group(const std::string& word) {
+    return word.find(':') != std::string::npos;
+}
+
+}  // namespace
+
+base::Result<int> do_group_create(Session& session) {
+    const auto how =
+        session.arguments().has("--parents") ? control::CreateHow::with_parents : control::CreateHow::only;
+    return each_group(
+        session, [=](control::Client& client, const auto& group) { return client.create_group(group, how); });
+}
+
+base::Result<int> do_group_remove(Session& session) {
+    const bool kill = session.arguments().has("--kill");
+    const bool recursive = session.arguments().has("--recursive");
+    if (kill && recursive) {
+        return base::refuse(EINVAL, "--kill and --recursive exclude each other",
+                            "kill the group first: gpcsup kill -s KILL GROUP");
+    }
+    const auto how = kill        ? control::RemoveHow::kill
+                     : recursive ? control::RemoveHow::recursive
+                                 : control::RemoveHow::empty;
+    return each_group(
+        session, [=](control::Client& client, const auto& group) { return client.remove_group(group, how); });
+}
+
+base::Result<int> do_group_rename(Session& session) {
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    // NEW may be written as the whole path; then it has to be in the same place.
+    const std::string& group = session.words()[0];
+    std::string name = session.words()[1];
+    const std::string parent = group.substr(0, group.rfind('/') + 1);
+    if (name.starts_with(parent)) {
+        name.erase(0, parent.size());
+    }
+    if (name.find('/') != std::string::npos) {
+        return base::refuse(EINVAL,
+                            "a group is renamed in its place: " + name + " is somewhere else than " + group);
+    }
+    auto done = (*client)->rename_group(group, name);
+    return done ? base::Result<int>(0) : base::pass(done);
+}
+
+base::Result<int> do_attach(Session& session) {
+    const bool thread = session.arguments().has("--thread");
+    const bool tree = session.arguments().has("--tree");
+    if (thread && tree) {
+        return base::refuse(EINVAL, "--thread and --tree exclude each other");
+    }
+    control::Names what;
+    control::Names groups;
+    for (const auto& word : session.words()) {
+        (is_group(word) ? groups : what).push_back(word);
+    }
+    if (what.empty() || groups.empty()) {
+        return base::refuse(
+            EINVAL,
+            what.empty() ? "no process or unit is named" : "no group is named: HIERARCHY:PATH is missing",
+            "usage: gpcsup " + synopsis(*session.arguments().verb));
+    }
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    const auto scope = thread ? control::AttachScope::thread
+                       : tree ? control::AttachScope::tree
+                              : control::AttachScope::process;
+    const auto answer = (*client)->attach(what, groups, scope);
+    return answer && session.quiet() && !session.wants_json() ? base::Result<int>(0)
+                                                              : show(session, answer, render_attached);
+}
+
+base::Result<int> do_set(Session& session) {
+    control::Assignments settings;
+    for (std::size_t i = 1; i < session.words().size(); ++i) {
+        const std::string& word = session.words()[i];
+        const std::size_t equals = word.find('=');
+        if (equals == std::string::npos || equals == 0) {
+            return base::refuse(EINVAL, "\"" + word + "\" is not ATTRIBUTE=VALUE",
+                                "for example: numtasks.limit=64");
+        }
+        settings.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+    }
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    if (auto done = (*client)->set(session.words()[0], settings); !done) {
+        return base::pass(done);
+    }
+    if (!session.quiet()) {
+        print_line("set until the next boot; write it into gpcsup.toml to keep it");
+    }
+    return 0;
+}
+
+}  // namespace gpcsup::cli

@@ -1,0 +1,62 @@
+// status: the screen, or units in full.
+
+#include "cli/handlers.h"
+#include "cli/render_status.h"
+#include "cli/session.h"
+#include "control/errors.h"
+
+namespace gpcsup::cli {
+
+namespace {
+
+bool is_up(const std::string& state) {
+    return state == "active" || state == "reloading" || state == "done";
+}
+
+// Whose processes may not be seen is shown without them.
+Json processes_of(control::Client& client, const std::string& unit) {
+    auto answer = client.processes(unit);
+    if (!answer) {
+        return Json::object();
+    }
+    auto parsed = parse_answer(*answer);
+    return parsed ? std::move(*parsed) : Json::object();
+}
+
+base::Result<int> show_units(Session& session, control::Client& client, const Json& status) {
+    int exit = 0;
+    const char* between = "";
+    for (const Json& unit : list_of(status, "units")) {
+        const std::string state = text_of(unit, "state");
+        const bool has_processes = number_of(unit, "processes").value_or(0) > 0;
+        const Json processes = has_processes ? processes_of(client, text_of(unit, "name")) : Json::object();
+        print(between + render_unit(unit, processes, session.look()));
+        between = "\n";
+        exit = is_up(state) ? exit : control::exit_inactive;
+    }
+    return exit;
+}
+
+}  // namespace
+
+base::Result<int> do_status(Session& session) {
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    const bool verbose = session.arguments().has("--verbose");
+    const bool all = session.words().empty();
+    const auto detail = verbose ? control::Detail::settings : control::Detail::plain;
+    const auto answer = (*client)->status(session.words(), detail);
+    if (!answer || session.wants_json() || (all && !verbose)) {
+        return show(session, answer, render_overview);
+    }
+    auto status = parse_answer(*answer);
+    if (!status) {
+        return base::pass(status);
+    }
+    auto shown = show_units(session, **client, *status);
+    return all && shown ? base::Result<int>(0) : shown;
+}
+
+}  // namespace gpcsup::cli
