@@ -1,6 +1,7 @@
 #pragma once
-// What a unit file says, as values: no TOML, no file, no system call. Every setting has one row in the table of
-// units/settings.h, which feeds the parser, `gpcsup check`, `status -v`, the JSON schema, man/ and completion.
+// What a unit file says, as values: no TOML, no file, no system call. Every setting has one row in the table
+// of units/settings.h, which feeds the parser, `gpcsup check`, `status -v`, the JSON schema, man/ and
+// completion.
 
 #include <sys/types.h>
 
@@ -19,10 +20,16 @@ enum class UnitKind { service, target };
 enum class ServiceType { simple, notify, oneshot, forking };
 enum class RestartPolicy { no, on_failure, on_abnormal, always };
 
-struct StartLimit {  // at most `starts` starts within `window`, then the unit fails for good until it is started by hand
+struct StartLimit {  // at most `starts` starts within `window`, then the unit fails for good until it is
+                     // started by hand
     unsigned starts = 5;
     base::Duration window = std::chrono::seconds(10);
+
+    bool operator==(const StartLimit&) const = default;
 };
+
+inline constexpr unsigned unlimited_starts = 0xffffffff;             // start_limit = "max"
+inline constexpr base::Duration no_timeout = base::Duration::max();  // start_timeout = "max"
 
 struct Edges {  // names as written; INTERFACE.md has the table of what each edge does
     std::vector<std::string> requires_;
@@ -31,11 +38,15 @@ struct Edges {  // names as written; INTERFACE.md has the table of what each edg
     std::vector<std::string> after;
     std::vector<std::string> before;
     std::vector<std::string> conflicts;
+
+    bool operator==(const Edges&) const = default;
 };
 
 struct Setting {  // CONTROLLER.ATTRIBUTE = value, as text that the controller's attribute parser reads
     std::string attribute;
     std::string value;
+
+    bool operator==(const Setting&) const = default;
 };
 
 struct Declaration {
@@ -74,6 +85,8 @@ struct Declaration {
     bool masked = false;
 
     std::vector<std::string> set;  // keys ("service.restart") that a file gave; the others are "(default)"
+
+    bool operator==(const Declaration&) const = default;
 };
 
 }  // namespace gpcsup::units
