@@ -45,10 +45,14 @@ base::Result<std::string> log_path(std::string_view directory, std::string_view 
 
 LogFile::LogFile(std::string path, LogLimits limits) : path_(std::move(path)), limits_(limits) {}
 
+// Somebody may have removed or emptied the file meanwhile; only the kernel knows how long it is.
 base::Result<> LogFile::open() {
-    if (file_) {
+    struct stat about {};
+    if (file_ && fstat(file_.get(), &about) == 0 && about.st_nlink > 0) {
+        size_ = static_cast<std::uint64_t>(about.st_size);
         return {};
     }
+    file_.reset();
     const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     base::Fd file(::open(path_.c_str(), flags, 0640));
     if (!file && errno == ENOENT) {
@@ -56,7 +60,6 @@ base::Result<> LogFile::open() {
         std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), ignored);
         file.reset(::open(path_.c_str(), flags, 0640));
     }
-    struct stat about {};
     if (!file || fstat(file.get(), &about) < 0) {
         return base::fail(errno, "open", path_);
     }
