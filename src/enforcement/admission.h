@@ -1,0 +1,86 @@
+#pragma once
+// May one more be let in? Pure arithmetic over the shared table, no system call. There is one gpc-enforce,
+// and it alone adds to `issued`; so looking at every level first and adding afterwards is one step, and
+// nothing ever has to be taken back (taking back would let the bound fall below the truth, see
+// docs/synchronization.md).
+
+#include <cstdint>
+
+#include "wire/enforcement_table.h"
+
+namespace gpcsup::enforcement {
+
+inline constexpr unsigned max_levels = 64;  // of a chain of budgets: deeper than any tree of groups
+
+// The budgets that a request counts in: up to two leaves, each with the chain above it.
+struct Leaves {
+    std::uint32_t row = wire::no_row;
+    std::uint32_t process_row = wire::no_row;
+};
+
+inline std::uint64_t bound(const wire::Budget& budget) {
+    const std::uint64_t counted = budget.counted.load();
+    const std::uint32_t since = budget.issued.load() - static_cast<std::uint32_t>(counted);
+    return (counted >> 32) + since;
+}
+
+// Calls visit(row) from the leaf to the root, until it says stop. A retired row is passed through: its parent
+// still leads on.
+enum class Walk { on, stop };
+template <class Visit>
+void for_each_level(const wire::EnforcementTable& table, std::uint32_t leaf, Visit visit) {
+    for (unsigned level = 0; leaf < wire::budget_count && level < max_levels; ++level) {
+        if (table.budgets[leaf].key.load() != 0 && visit(leaf) == Walk::stop) {
+            return;
+        }
+        leaf = table.budgets[leaf].parent.load();
+    }
+}
+
+// The first level that has no room for one more, or no_row.
+inline std::uint32_t find_full(const wire::EnforcementTable& table, const Leaves& leaves) {
+    std::uint32_t full = wire::no_row;
+    const auto look = [&](std::uint32_t row) {
+        const std::uint64_t limit = table.budgets[row].limit.load();
+        if (limit != wire::unlimited && bound(table.budgets[row]) + 1 > limit) {
+            full = row;
+            return Walk::stop;
+        }
+        return Walk::on;
+    };
+    for_each_level(table, leaves.row, look);
+    if (full == wire::no_row) {
+        for_each_level(table, leaves.process_row, look);
+    }
+    return full;
+}
+
+inline void reserve(wire::EnforcementTable& table, const Leaves& leaves) {
+    const auto add = [&](std::uint32_t row) {
+        table.budgets[row].issued.fetch_add(1);
+        return Walk::on;
+    };
+    for_each_level(table, leaves.row, add);
+    for_each_level(table, leaves.process_row, add);
+}
+
+// Refusals of this budget in the running second, this one included.
+inline std::uint32_t count_refusal(wire::Budget& budget, std::uint64_t now) {
+    const std::uint64_t second = now / 1'000'000'000;
+    const std::uint64_t word = budget.refused_in_second.load();
+    const auto before = (word >> 32) == (second & UINT32_MAX) ? static_cast<std::uint32_t>(word) : 0;
+    budget.refused_in_second.store(second << 32 | (before + 1));
+    return before + 1;
+}
+
+inline constexpr std::uint32_t storm_threshold = 100;  // refusals in one second
+
+// Whether so many were refused lately (this second or the last one) that answers are given late.
+inline bool storming(const wire::Budget& budget, std::uint64_t now) {
+    const std::uint64_t second = (now / 1'000'000'000) & UINT32_MAX;
+    const std::uint64_t word = budget.refused_in_second.load();
+    const std::uint64_t age = second - (word >> 32);
+    return age <= 1 && static_cast<std::uint32_t>(word) > storm_threshold;
+}
+
+}  // namespace gpcsup::enforcement

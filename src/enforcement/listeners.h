@@ -1,0 +1,54 @@
+#pragma once
+// The seccomp listeners of every filtered service, in one epoll set. A listener is known by its key and stays
+// here until the kernel says that nobody uses its filter any more.
+
+#include <linux/seccomp.h>
+
+#include <cstdint>
+
+#include "wire/enforcement_table.h"
+
+namespace gpcsup::enforcement {
+
+inline constexpr std::uint32_t max_listeners = wire::domain_count;
+
+struct Listener {
+    std::uint64_t key = 0;  // 0 = free
+    int descriptor = -1;
+    std::uint32_t domain = wire::no_row;  // its row, once found
+};
+
+class Listeners {
+  public:
+    explicit Listeners(int epoll) : epoll_(epoll) {}
+
+    // Takes the descriptor; an older one of the same key is closed. Returns the index, or no_row when there
+    // is no room.
+    std::uint32_t add(std::uint64_t key, int descriptor);
+    void remove(std::uint32_t index);
+    [[nodiscard]] std::uint32_t find(std::uint64_t key) const;  // no_row = not there
+    [[nodiscard]] Listener& at(std::uint32_t index) { return listeners_[index]; }
+    [[nodiscard]] std::uint32_t count() const { return count_; }
+    [[nodiscard]] bool sync_wakeup() const { return sync_wakeup_; }
+
+  private:
+    int epoll_;
+    std::uint32_t count_ = 0;
+    std::uint32_t end_ = 0;  // no listener at or behind this index
+    bool sync_wakeup_ = false;
+    Listener listeners_[max_listeners];
+};
+
+enum class Received { one, nothing };
+
+// Receives into `notification`, which must be zeroed. ENOENT (the caller was interrupted or died) is
+// "nothing".
+Received receive(int listener, seccomp_notif& notification);
+
+// ENOENT is normal: answered already, or the caller has gone.
+void send_continue(int listener, std::uint64_t id);
+void send_value(int listener, std::uint64_t id, std::int64_t value);
+void send_error(int listener, std::uint64_t id, int error);
+[[nodiscard]] bool still_waits(int listener, std::uint64_t id);
+
+}  // namespace gpcsup::enforcement
