@@ -1,0 +1,89 @@
+// gpc-reader: reads the memory of a trapped thread for gpcsupd. Reading may block for ever (a page behind
+// userfaultfd, FUSE or NFS), so it is done here, in a process that gpcsupd kills when it does not answer in
+// time. One request after the other.
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "wire/reader.h"
+
+namespace gpcsup::enforcement {
+namespace {
+
+// Whether the thread still waits in exactly that call: else its number has become another thread's meanwhile.
+int check_call(const wire::ReadRequest& request) {
+    char path[40];
+    std::snprintf(path, sizeof(path), "/proc/%d/syscall", static_cast<int>(request.tid));
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return errno == ENOENT ? ESTALE : EPERM;
+    }
+    char text[256];
+    const ssize_t got = read(file, text, sizeof(text) - 1);
+    close(file);
+    if (got <= 0) {
+        return got < 0 && (errno == EPERM || errno == EACCES) ? EPERM : ESTALE;
+    }
+    text[got] = '\0';
+    char* rest = text;
+    if (std::strtol(text, &rest, 10) != request.call || rest == text) {
+        return ESTALE;
+    }
+    for (const std::uint64_t argument : request.arguments) {
+        if (std::strtoull(rest, &rest, 16) != argument) {
+            return ESTALE;
+        }
+    }
+    return 0;
+}
+
+int read_memory(const wire::ReadRequest& request, wire::ReadAnswer& answer) {
+    const std::size_t wanted =
+        request.length < wire::reader_max_length ? request.length : wire::reader_max_length;
+    const iovec here{answer.data, wanted};
+    const iovec there{reinterpret_cast<void*>(request.address), wanted};
+    const ssize_t got = process_vm_readv(request.tid, &here, 1, &there, 1, 0);
+    if (got < 0) {
+        return errno == ESRCH ? ESTALE : errno == EPERM ? EPERM : EFAULT;
+    }
+    answer.length = static_cast<std::uint32_t>(got);
+    return static_cast<std::size_t>(got) == wanted ? 0 : EFAULT;
+}
+
+bool serve_one() {
+    wire::ReadRequest request;
+    const ssize_t got = recv(wire::reader_socket, &request, sizeof(request), 0);
+    if (got < 0 && errno == EINTR) {
+        return true;
+    }
+    if (got != sizeof(request)) {
+        return false;
+    }
+    wire::ReadAnswer answer;
+    answer.id = request.id;
+    answer.error = read_memory(request, answer);
+    if (answer.error == 0) {
+        answer.error = check_call(request);
+    }
+    return send(wire::reader_socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer);
+}
+
+}  // namespace
+}  // namespace gpcsup::enforcement
+
+int main() {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a reader that hangs must not outlive who would have killed it
+    std::signal(SIGINT, SIG_IGN);
+    while (gpcsup::enforcement::serve_one()) {
+    }
+    return 0;
+}

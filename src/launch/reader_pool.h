@@ -1,0 +1,66 @@
+#pragma once
+// Two warm gpc-reader processes (wire/reader.h), a deadline of 50 ms for each reading, and new ones for those
+// that missed it. Knows no event loop: whoever has one watches descriptors() for reading and calls
+// on_readable() and on_deadline().
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "wire/reader.h"
+
+namespace gpcsup::launch {
+
+using Moment = std::chrono::steady_clock::time_point;
+
+class ReaderPool {
+  public:
+    // The bytes, or an error: EPERM (may not look), EFAULT (no such memory, or no answer in time), ESTALE
+    // (the caller is in that call no more), EBUSY (too many readings wait).
+    using Done = std::function<void(base::Result<std::vector<std::uint8_t>>)>;
+
+    explicit ReaderPool(std::string program) : program_(std::move(program)) {}
+    ~ReaderPool();
+    ReaderPool(const ReaderPool&) = delete;
+    ReaderPool& operator=(const ReaderPool&) = delete;
+
+    // Starts the readers; also called by itself when one is missing.
+    base::Result<> warm_up();
+
+    void read(const wire::ReadRequest& request, Done done);
+
+    [[nodiscard]] std::vector<int> descriptors() const;  // changes with every call of the functions here
+    void on_readable(int descriptor);
+    [[nodiscard]] std::optional<Moment> deadline() const;
+    void on_deadline(Moment now);
+
+  private:
+    struct Job {
+        wire::ReadRequest request;
+        Done done;
+    };
+    struct Reader {
+        base::Fd socket;
+        base::Fd pidfd;
+        std::optional<Job> job;
+        Moment due;
+    };
+    base::Result<Reader> start() const;
+    void dispatch();
+    void give(Reader& reader, Job job);
+    void receive(Reader& reader);
+    void dismiss(Reader& reader, int error);
+
+    std::string program_;
+    std::vector<Reader> readers_;
+    std::vector<base::Fd> dying_;  // pidfds of killed readers, to be reaped
+    std::deque<Job> waiting_;
+    std::uint64_t next_id_ = 1;
+};
+
+}  // namespace gpcsup::launch

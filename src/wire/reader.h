@@ -1,0 +1,31 @@
+#pragma once
+// What gpcsupd asks its disposable reader processes over a SOCK_SEQPACKET socketpair (descriptor 3 of
+// gpc-reader): to read a trapped thread's memory, which may block for ever, so that only the reader has to be
+// killed. Layout only.
+
+#include <cstdint>
+
+namespace gpcsup::wire {
+
+inline constexpr int reader_socket = 3;
+inline constexpr std::uint32_t reader_max_length = 1024;  // a CPU mask of 8192 bits
+
+struct ReadRequest {
+    std::uint64_t id = 0;
+    std::int32_t tid = 0;
+    std::int32_t call = 0;            // the call in which the thread must still be, with
+    std::uint64_t arguments[3] = {};  // these first three arguments, after its memory has been read
+    std::uint64_t address = 0;
+    std::uint32_t length = 0;  // at most reader_max_length
+    std::uint32_t reserved = 0;
+};
+
+struct ReadAnswer {
+    std::uint64_t id = 0;
+    std::int32_t error =
+        0;  // EPERM: may not look; EFAULT: no such memory; ESTALE: the thread is in that call no more
+    std::uint32_t length = 0;
+    std::uint8_t data[reader_max_length] = {};
+};
+
+}  // namespace gpcsup::wire
