@@ -221,7 +221,36 @@ void Lineage::certainly_dead(Process& process) {
     died(process, is_zombie ? &*stat : nullptr);
 }
 
+// Descendants that the table has alive and /proc has not: their ends were not told. Parents first.
+std::vector<base::ProcessId> Lineage::vanished_below(const Process& process) {
+    std::vector<base::ProcessId> found;
+    pid_t parent = process.pid;
+    for (std::size_t next = 0;; ++next) {
+        table_.for_each_child(parent, [&](const Process& child) {
+            if (!child.has(process_dead) && ledger_.vanished(child)) {
+                found.push_back(child.id());
+            }
+        });
+        if (next == found.size()) {
+            return found;
+        }
+        parent = found[next].pid;
+    }
+}
+
+// Whoever of its children is gone without a word was waited for by it: that must be known before its own total is.
 void Lineage::died(Process& process, const sys::ProcStat* zombie) {
+    const auto below = vanished_below(process);
+    for (auto id = below.rbegin(); id != below.rend(); ++id) {
+        if (Process* child = table_.find(*id)) {
+            bury(*child, nullptr);
+        }
+    }
+    bury(process, zombie);
+    flush_emptied();
+}
+
+void Lineage::bury(Process& process, const sys::ProcStat* zombie) {
     observer_.on_exit(process);
     ledger_.dead(process, zombie);
     const pid_t pid = process.pid;
@@ -233,7 +262,6 @@ void Lineage::died(Process& process, const sys::ProcStat* zombie) {
     if (zombie == nullptr && ledger_.vanished(process)) {
         ledger_.collect(process);
     }
-    flush_emptied();
 }
 
 // Where the kernel has put the children of a process that is gone: gpc-init, or a subreaper on the way to it.

@@ -10,7 +10,7 @@
 // before its process does, and events may have been lost, so the last exit is believed only when /proc
 // agrees.
 
-#include <functional>
+#include <vector>
 
 #include "processes/attribution.h"
 #include "processes/ledger.h"
@@ -58,6 +58,8 @@ class Lineage final : public TrackerSink {
     void retire(Process& process);
     void thread_exited(Process& process, const Event& event);
     void died(Process& process, const sys::ProcStat* zombie);
+    void bury(Process& process, const sys::ProcStat* zombie);
+    [[nodiscard]] std::vector<base::ProcessId> vanished_below(const Process& process);
     void reparent_children(pid_t parent);
     void session_started(Process& process);
     void executed(Process& process);
