@@ -110,6 +110,9 @@ class Lexer {
         std::ranges::reverse(arguments);  // CLI11 takes them from the back
         try {
             app_.parse(arguments);
+        } catch (const CLI::ArgumentMismatch& problem) {
+            const std::string text = problem.what();  // "--group: 1 required TEXT missing"
+            return base::refuse(EINVAL, text.substr(0, text.find(':')) + " needs a value", see_help());
         } catch (const CLI::ParseError& problem) {
             return base::refuse(EINVAL, problem.what(), see_help());
         }

@@ -66,7 +66,8 @@ base::Result<std::string> find_runtime(const Where& where) {
     } else if (where.scope == Scope::automatic && named != nullptr && *named != '\0') {
         looked = {named};
     } else {
-        if (where.scope != Scope::system) {
+        // root's own supervisor is the system's
+        if (where.scope == Scope::user || (where.scope == Scope::automatic && ::geteuid() != 0)) {
             looked.push_back(user_runtime());
         }
         if (where.scope != Scope::user) {

@@ -241,7 +241,7 @@ class Block {
     }
     [[nodiscard]] const std::string& text() const { return text_; }
 
-    static constexpr std::size_t indent = 11;
+    static constexpr std::size_t indent = 12;
 
   private:
     const Look& look_;

@@ -111,6 +111,24 @@ std::string harmless(std::string_view text) {
     return result;
 }
 
+std::string harmless_line(std::string_view text) {
+    std::string result;
+    bool coloured = false;
+    while (!text.empty()) {
+        const std::size_t colour = colour_length(text);
+        const std::size_t plain =
+            colour > 0 ? 0 : std::min({text.find('\t'), text.find('\x1b', 1), text.size()});
+        if (colour > 0) {
+            result += text.substr(0, colour);
+            coloured = true;
+        } else {
+            result += plain == 0 ? std::string("\t") : harmless(text.substr(0, plain));
+        }
+        text.remove_prefix(std::max<std::size_t>(colour + plain, 1));
+    }
+    return coloured ? result + "\x1b[0m" : result;
+}
+
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
         const Character next = decode(text);

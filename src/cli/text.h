@@ -14,6 +14,8 @@ std::size_t columns(std::string_view text);
 
 // TEXT with control characters (an escape sequence in a command line, say) and broken UTF-8 shown as '?'.
 std::string harmless(std::string_view text);
+// The same for a log's line, whose tabs and colours are left; a colour that stays on is ended.
+std::string harmless_line(std::string_view text);
 
 // Whether all of TEXT is UTF-8 (what the bus can carry).
 bool is_utf8(std::string_view text);
