@@ -194,9 +194,9 @@ base::Result<GroupId> Forest::resolve(std::string_view text) const {
         const auto next = child(at, component);
         if (!next) {
             std::vector<std::string_view> known;
-            for (const GroupId sibling : group(at)->children) {
-                if (!group(sibling)->dying) {
-                    known.push_back(group(sibling)->name);
+            for (const GroupId sibling : groups_.at(at).children) {
+                if (!groups_.at(sibling).dying) {
+                    known.push_back(groups_.at(sibling).name);
                 }
             }
             const std::string missing = full_path(at) + (at == in->root ? "" : "/") + std::string(component);

@@ -127,7 +127,7 @@ base::Result<GroupId> Forest::create_group(GroupId parent, std::string_view name
                                         ": groups nest at most " + std::to_string(max_depth) + " levels");
     }
     const GroupId id{next_group_++};
-    insert_group(id, parent, group(parent)->hierarchy, name);
+    insert_group(id, parent, groups_.at(parent).hierarchy, name);
     return id;
 }
 
@@ -162,7 +162,7 @@ base::Result<> Forest::restore_group(GroupId id, GroupId parent, std::string_vie
     if (auto valid = check_new_child(parent, name); !valid) {
         return base::pass(valid);
     }
-    insert_group(id, parent, group(parent)->hierarchy, name);
+    insert_group(id, parent, groups_.at(parent).hierarchy, name);
     next_group_ = std::max(next_group_, id.value + 1);
     return {};
 }
@@ -195,8 +195,8 @@ std::string Forest::busy_reason(GroupId id) const {
     std::vector<std::string> names;
     std::size_t children = 0;
     for (const GroupId each : at->children) {
-        if (!group(each)->dying && ++children <= most_named) {
-            names.push_back(group(each)->name);
+        if (!groups_.at(each).dying && ++children <= most_named) {
+            names.push_back(groups_.at(each).name);
         }
     }
     if (children > 0) {
@@ -242,8 +242,7 @@ base::Result<> Forest::remove_group(GroupId id) {
 }
 
 void Forest::erase_group(GroupId id) {
-    const Group* erased = group(id);
-    if (Group* parent = group(erased->parent)) {
+    if (Group* parent = group(groups_.at(id).parent)) {
         std::erase(parent->children, id);
     }
     groups_.erase(id);

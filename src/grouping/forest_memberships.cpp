@@ -68,7 +68,7 @@ void Forest::free_row(MembershipId id) {
 }
 
 void Forest::forget_idle_rows(GroupId removed) {
-    const auto slot = group(removed)->hierarchy.value;
+    const auto slot = groups_.at(removed).hierarchy.value;
     for (std::uint32_t index = 1; index < rows_.size(); ++index) {
         Row& row = rows_[index];
         if (row.used && row.places[slot] == removed && row.references == 0) {
