@@ -47,6 +47,15 @@ base::Result<int> connect_socket(const std::string& runtime) {
     return socket.release();
 }
 
+std::unexpected<base::Error> not_in_time(const Request& request) {
+    return base::refuse(ETIMEDOUT,
+                        "the supervisor did not answer " + std::string(request.method) + " in time");
+}
+
+bool broken_off(int code) {
+    return code == ECONNRESET || code == EPIPE || code == ENOTCONN;
+}
+
 bool nobody_listens(int code) {
     return code == ECONNREFUSED || code == ENOENT;
 }
@@ -133,7 +142,7 @@ base::Result<> Connection::attempt() {
     }
     if (r < 0) {
         bus_.reset();
-        return base::fail(-r, "connect to", runtime_ + "/control");
+        return base::fail(broken_off(-r) ? ECONNRESET : -r, "connect to", runtime_ + "/control");
     }
     events_slot_.reset(slot);
     return {};
@@ -147,7 +156,8 @@ base::Result<> Connection::open() {
             return {};
         }
         const int code = tried.error().code;
-        if (code == EAGAIN && Clock::now() < end) {  // the queue of those who want to connect is full
+        // EAGAIN: the queue of those who want to connect is full
+        if ((code == EAGAIN || code == ECONNRESET) && Clock::now() < end) {
             if (auto paused = pause(nullptr, Clock::now() + retry_interval); !paused) {
                 return paused;
             }
@@ -160,32 +170,44 @@ base::Result<> Connection::open() {
     }
 }
 
+base::Result<> Connection::note_failure() {
+    const Clock::time_point now = Clock::now();
+    if (failures_++ == 0) {
+        broken_since_ = now;
+    }
+    if (now - broken_since_ > patience_.silent) {
+        return base::refuse(unreachable_code,
+                            "the supervisor on " + runtime_ + "/control breaks every connection off");
+    }
+    return {};
+}
+
 // gpc-init keeps the listening socket while gpcsupd is replaced, so connecting normally succeeds at once and
 // the new gpcsupd answers when it has replayed.
 base::Result<> Connection::reconnect(Companion* companion) {
     const Clock::time_point start = Clock::now();
     drop();
     for (;;) {
-        if (failures_ > 0) {
-            const auto delay = std::min(retry_interval * failures_, milliseconds(500));
+        if (auto noted = note_failure(); !noted) {
+            return noted;
+        }
+        if (failures_ > 1) {  // the first time there is nothing to wait for
+            const auto delay = std::min(retry_interval * (failures_ - 1), milliseconds(500));
             if (auto paused = pause(companion, Clock::now() + delay); !paused) {
                 return paused;
             }
         }
         auto tried = attempt();
         if (tried) {
-            ++failures_;
             return {};
         }
         const int code = tried.error().code;
-        if (!nobody_listens(code) && code != EAGAIN) {
-            return tried;
-        }
-        const auto limit = code == EAGAIN ? patience_.silent : patience_.refused;
-        if (Clock::now() - start > limit) {
+        if (nobody_listens(code) && Clock::now() - start > patience_.refused) {
             return base::refuse(unreachable_code, "the supervisor on " + runtime_ + "/control has ended");
         }
-        failures_ = std::max(failures_, 1U);
+        if (!nobody_listens(code) && code != EAGAIN && code != ECONNRESET) {
+            return tried;
+        }
     }
 }
 
@@ -220,7 +242,7 @@ base::Result<> Connection::transmit(const Request& request, Waiting& waiting) {
         bus_.get(), &slot, message->get(),
         [](sd_bus_message* m, void* w, sd_bus_error* e) { return on_reply(m, w, e); }, &waiting, UINT64_MAX);
     if (r < 0) {
-        return base::fail(r == -ENOTCONN || r == -EPIPE ? ECONNRESET : -r, "call", request.method);
+        return base::fail(broken_off(-r) ? ECONNRESET : -r, "call", request.method);
     }
     waiting.slot.reset(slot);
     return {};
@@ -231,6 +253,9 @@ base::Result<Answer> Connection::exchange(const Request& request) {
     const Clock::time_point deadline = bounded ? Clock::now() + request.patience : Clock::time_point::max();
     Sent sent = Sent::once;
     for (;;) {
+        if (Clock::now() >= deadline) {
+            return not_in_time(request);
+        }
         if (bus_ == nullptr || sd_bus_is_open(bus_.get()) <= 0) {
             if (auto again = reconnect(request.companion); !again) {
                 return base::pass(again);
@@ -240,17 +265,14 @@ base::Result<Answer> Connection::exchange(const Request& request) {
         auto step = transmit(request, waiting);
         while (step && waiting.state == Waiting::State::pending) {
             if (Clock::now() >= deadline) {
-                return base::refuse(
-                    ETIMEDOUT, "the supervisor did not answer " + std::string(request.method) + " in time");
+                return not_in_time(request);
             }
             step = pump(request.companion, deadline);
         }
         if (step && waiting.state == Waiting::State::answered) {
-            failures_ = 0;
             return Answer{std::move(waiting.reply), sent};
         }
         if (step && waiting.state == Waiting::State::refused) {
-            failures_ = 0;
             return std::unexpected(std::move(waiting.error));
         }
         if (!step && step.error().code != ECONNRESET) {
@@ -261,10 +283,6 @@ base::Result<Answer> Connection::exchange(const Request& request) {
         if (request.repeat == Repeat::never) {
             return base::refuse(
                 EPIPE, "the supervisor was replaced before it answered " + std::string(request.method));
-        }
-        if (failures_ > 60) {
-            return base::refuse(unreachable_code,
-                                "the supervisor on " + runtime_ + "/control breaks every connection off");
         }
         sent = Sent::repeatedly;
     }
@@ -325,6 +343,9 @@ base::Result<> Connection::pump(Companion* companion, Clock::time_point deadline
     }
     if (r < 0) {
         return base::fail(ECONNRESET, "talk to", "the supervisor");
+    }
+    if (sd_bus_is_ready(bus_.get()) > 0) {
+        failures_ = 0;  // somebody serves us; that it may break off later is its replacement
     }
     if (r > 0) {
         return {};

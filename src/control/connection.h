@@ -104,13 +104,15 @@ class Connection {
     base::Result<> pump(Companion* companion, Clock::time_point deadline);  // ECONNRESET: lost
     base::Result<> pause(Companion* companion, Clock::time_point deadline);
     void drop();
+    base::Result<> note_failure();  // ENOTCONN when that has gone on for too long
 
     std::string runtime_;
     Patience patience_;
     std::unique_ptr<sd_bus, BusCloser> bus_;
     std::unique_ptr<sd_bus_slot, BusCloser> events_slot_;
     std::deque<std::string> events_;
-    unsigned failures_ = 0;  // connections broken in a row before any answer
+    unsigned failures_ = 0;           // connections broken off in a row before they served
+    Clock::time_point broken_since_;  // the first of them
 };
 
 }  // namespace gpcsup::control
