@@ -121,14 +121,15 @@ class Engine {
     [[nodiscard]] const UnitState* find(std::string_view unit) const;
     [[nodiscard]] const Declaration* declaration(std::string_view unit) const;
     [[nodiscard]] std::vector<std::string_view> names() const { return graph_.names(); }
-    [[nodiscard]] std::string reason(std::string_view unit) const;  // also while it waits: "waiting: for db"
-    [[nodiscard]] std::string waiting_for(
-        std::string_view unit) const;  // one sentence, empty when it waits for nothing
-    [[nodiscard]] std::vector<std::string> why(
-        std::string_view unit) const;  // the chain of causes, nearest first
+    // Also while it waits: "waiting: for db".
+    [[nodiscard]] std::string reason(std::string_view unit) const;
+    // One sentence; empty when it waits for nothing.
+    [[nodiscard]] std::string waiting_for(std::string_view unit, TimePoint now) const;
+    // The chain of causes, nearest first.
+    [[nodiscard]] std::vector<std::string> why(std::string_view unit) const;
     [[nodiscard]] Progress progress(std::string_view unit) const;
-    [[nodiscard]] unsigned tries_left(std::string_view unit,
-                                      TimePoint now) const;  // before start_limit; unlimited_starts
+    // Starts before start_limit, or unlimited_starts.
+    [[nodiscard]] unsigned tries_left(std::string_view unit, TimePoint now) const;
 
   private:
     struct Unit {

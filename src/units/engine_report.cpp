@@ -86,7 +86,7 @@ std::string Engine::reason(std::string_view name_) const {
     return state.reason;
 }
 
-std::string Engine::waiting_for(std::string_view name_) const {
+std::string Engine::waiting_for(std::string_view name_, TimePoint now) const {
     const auto id = graph_.find(name_);
     if (!id) {
         return {};
@@ -94,7 +94,7 @@ std::string Engine::waiting_for(std::string_view name_) const {
     const UnitState& state = unit(*id).state;
     const std::string process =
         state.main.pid != 0 ? "process " + std::to_string(state.main.pid) : "the processes of its group";
-    const std::string time = state.deadline ? base::describe_duration(*state.deadline - now_) : "";
+    const std::string time = state.deadline ? base::describe_duration(*state.deadline - now) : "";
     if (const auto blocker = cause(*id); blocker && state.phase == Phase::waiting) {
         const std::string how = state.state == State::stopping
                                     ? " to stop first"

@@ -15,8 +15,21 @@ namespace {
 
 using base::Result;
 
+// As TOML reads it back, so that two different values never print the same.
 std::string quoted(std::string_view text) {
-    return "\"" + std::string(text) + "\"";
+    constexpr std::string_view hex = "0123456789abcdef";
+    std::string result = "\"";
+    for (char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '\n') {
+            result += "\\n";
+        } else if (byte < 0x20) {
+            result += std::string("\\u00") + hex[byte >> 4] + hex[byte & 15];
+        } else {
+            result += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+        }
+    }
+    return result + "\"";
 }
 
 std::string print_list(const std::vector<std::string>& list) {

@@ -98,6 +98,7 @@ class World {
     std::map<std::string, unsigned> life_count_;
     TimePoint now_ = TimePoint(1000s);
     pid_t next_pid_ = 100;
+    unsigned settled_ = 0;
 };
 
 }  // namespace gpcsup::units::test
