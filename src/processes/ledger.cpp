@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t division_step_ns = 10'000'000;
 // Children time in /proc is cut to whole ticks, user and system apart.
 constexpr std::uint64_t tick_error_ns = 20'000'000;
+constexpr auto round_interval = std::chrono::seconds(1);
 
 std::uint64_t above(std::uint64_t value, std::uint64_t floor) {
     return value > floor ? value - floor : 0;
@@ -174,7 +175,9 @@ void Ledger::settle(Process& process) {
 
 void Ledger::before_move(Process& process) {
     sample(process);
-    settle(process);
+    if (quality_ == TrackingQuality::exact) {
+        settle(process);
+    }
 }
 
 bool Ledger::vanished(const Process& process) {
@@ -313,7 +316,26 @@ void Ledger::settle_due(base::ProcessId id) {
     }
 }
 
+void Ledger::settle_if_due() {
+    if (clocks_.monotonic() - last_round_ >= round_interval) {
+        settle_round();
+    }
+}
+
 void Ledger::settle_round() {
+    if (quality_ == TrackingQuality::exact) {
+        run_round();
+    }
+}
+
+void Ledger::swept() {
+    if (quality_ == TrackingQuality::sampled) {
+        run_round();
+    }
+}
+
+void Ledger::run_round() {
+    last_round_ = clocks_.monotonic();
     std::vector<base::ProcessId> due;
     std::vector<base::ProcessId> gone;
     table_.for_each([&](Process& process) {

@@ -53,7 +53,13 @@ class Ledger {
     void before_move(Process& process);  // sample, settle
     // One settle round over every process that may need one. Also erases the dead that nobody can account for
     // any more.
+    // Where tracking is sampled it does nothing: there a round belongs to each sweep, see swept().
     void settle_round();
+    // A round if the last one is a second ago: called with every death, so that no timer is needed for it.
+    void settle_if_due();
+    // A sweep is complete. Only now have the exits behind the children times that the last round read been
+    // heard of.
+    void swept();
     // gpc-init's record of a process. Erases the row.
     void reaped(const wire::ExitRecord& record, Process& process);
     // The same of a process that was never heard of: its time goes to these groups.
@@ -71,6 +77,7 @@ class Ledger {
     void merge_waited(Transaction& transaction, Process& parent, Waited addition);
     [[nodiscard]] bool lets_children_vanish(Process& parent);
     void settle_due(base::ProcessId id);
+    void run_round();
     void collect_unwaited(Process& child);
     void correct_excess(Process& process, std::uint64_t children_ns);
 
@@ -79,6 +86,7 @@ class Ledger {
     sys::Clocks& clocks_;
     PendingReap pending_reap_;
     TrackingQuality quality_ = TrackingQuality::exact;
+    std::chrono::nanoseconds last_round_{};
 };
 
 }  // namespace gpcsup::processes

@@ -21,6 +21,10 @@ void Lineage::handle(const Event& event) {
         observer_.on_lost();
         return;
     }
+    if (event.kind == EventKind::swept) {
+        ledger_.swept();
+        return;
+    }
     if (event.kind == EventKind::fork) {
         forked(event);
         return;
@@ -40,6 +44,7 @@ void Lineage::handle(const Event& event) {
             break;
         case EventKind::thread_exit:
             thread_exited(*process, event);
+            ledger_.settle_if_due();
             break;
         case EventKind::process_exit:
             certainly_dead(*process);
@@ -238,7 +243,8 @@ std::vector<base::ProcessId> Lineage::vanished_below(const Process& process) {
     }
 }
 
-// Whoever of its children is gone without a word was waited for by it: that must be known before its own total is.
+// Whoever of its children is gone without a word was waited for by it: that must be known before its own
+// total is.
 void Lineage::died(Process& process, const sys::ProcStat* zombie) {
     const auto below = vanished_below(process);
     for (auto id = below.rbegin(); id != below.rend(); ++id) {

@@ -113,6 +113,7 @@ base::Result<> Sweep::run(TrackerSink& sink) {
     Walk walk{.sink = sink};
     walk_from(walk, table_.root());
     check_missing(walk);
+    sink.handle(Event{.kind = EventKind::swept});
     return {};
 }
 

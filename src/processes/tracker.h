@@ -25,6 +25,7 @@ enum class EventKind : std::uint8_t {
     process_exit,  // it is gone, or a zombie (from a sweep: the threads were not seen one by one)
     reparent,      // its parent is now `parent` (from a sweep)
     thread_count,  // it has `count` threads (from a sweep)
+    swept,         // a sweep is complete: everything that had ended before it began has been told
     lost,  // events are missing before this point, and the source has been emptied: look at everything
 };
 

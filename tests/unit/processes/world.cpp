@@ -179,6 +179,9 @@ void World::settle() {
         reader->drain(*tracker).value();
         reap_as_init();
         reader->drain(*tracker).value();
+        if (tracker->quality() == processes::TrackingQuality::sampled) {
+            REQUIRE(lineage->resync());
+        }
         ledger->settle_round();
     }
 }
