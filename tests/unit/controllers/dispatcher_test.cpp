@@ -101,6 +101,7 @@ TEST_CASE_METHOD(Fixture, "a group that a controller refuses is not made") {
     CHECK(set.create_path(tenant, "/a/b/c").error().message() == "tally has no room");
     CHECK(host.trees().group_count(tenant) == next);
     CHECK(host.trees().resolve("tenant:/a").error().code == ENOENT);
+    CHECK(host.retired_.contains(GroupId{acme.value + 2}));  // numtasks had agreed before and was told
     test::make_tally_fail_for(acme.value + 3);
     CHECK(set.create_hierarchy("late", Words{"cpuset"}));
 }

@@ -70,6 +70,7 @@ class FakeHost final : public controllers::Host {
     }
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         budgets_.erase({group, kind});
+        retired_.insert(group);
     }
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override {
         const auto known = budgets_.find({group, kind});
@@ -99,6 +100,7 @@ class FakeHost final : public controllers::Host {
     std::map<grouping::GroupId, CpuTime> times_;
     std::map<grouping::GroupId, std::uint64_t> peaks_;
     std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;
+    std::set<grouping::GroupId> retired_;
     bool table_full_ = false;
     unsigned affinity_calls_ = 0;
 };
