@@ -52,6 +52,7 @@ std::uint32_t KeepTable::put(const wire::KeepKey& key, const char* name, int num
     }
     // The number is written last: a fatal signal in between leaves a free row, not a wrong one.
     numbers[row] = -1;
+    closing[row] = false;
     if (row == used) {
         ++used;
     }
@@ -60,6 +61,11 @@ std::uint32_t KeepTable::put(const wire::KeepKey& key, const char* name, int num
     names[row][name_size - 1] = '\0';
     numbers[row] = number;
     return row;
+}
+
+void KeepTable::rename(std::uint32_t row) {
+    constexpr std::uint64_t private_ids = std::uint64_t{1} << 63;
+    keys[row].id = private_ids | ++renamed;
 }
 
 void KeepTable::remove(std::uint32_t row) {

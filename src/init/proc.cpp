@@ -88,6 +88,9 @@ ProcessLine read_process(pid_t pid) {
     for (int field = 3; field < 22 && place != nullptr; ++field) {
         place = strchr(place, ' ');
         place = place != nullptr ? place + 1 : nullptr;
+        if (field + 1 == 6 && place != nullptr) {
+            line.session = static_cast<pid_t>(atoi(place));
+        }
     }
     line.start_time = place != nullptr ? strtoull(place, nullptr, 10) : 0;
     return line;

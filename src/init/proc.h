@@ -26,6 +26,7 @@ class DirectoryReader {
 struct ProcessLine {
     pid_t pid = 0;  // 0: there is no such process
     pid_t parent = 0;
+    pid_t session = 0;
     std::uint64_t start_time = 0;  // clock ticks since boot
 };
 

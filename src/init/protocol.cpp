@@ -50,9 +50,9 @@ bool may_send(const Helper& helper) {
            (helper.not_before == 0 || helper.not_before <= now());
 }
 
-KeepMessage row_message(const State& state, std::uint32_t row) {
+KeepMessage row_message(const State& state, std::uint32_t row, KeepVerb verb = KeepVerb::deliver) {
     KeepMessage message;
-    message.verb = KeepVerb::deliver;
+    message.verb = verb;
     message.key = state.table.keys[row];
     memcpy(message.name, state.table.names[row], sizeof message.name);
     return message;
@@ -110,6 +110,23 @@ bool may_change(HelperKind kind, const wire::KeepKey& key) {
     return kind == HelperKind::supervisor || covers(class_masks[static_cast<unsigned>(kind)], key);
 }
 
+// A pipe of output may still hold some, and gpc-logd may be dead just now: it is kept until gpc-logd has
+// emptied it and drops it, too. Without a gpc-logd nobody ever will.
+bool must_be_emptied(const State& state, HelperKind by, std::uint32_t row) {
+    return state.table.keys[row].keep_class == KeepClass::log_pipe && by == HelperKind::supervisor &&
+           state.helpers[static_cast<unsigned>(HelperKind::logd)].life != Life::absent;
+}
+
+// It goes on under a key of its own, so that gpc-logd's word for this one pipe cannot be taken for a later
+// one's.
+void set_aside(State& state, std::uint32_t row) {
+    state.table.rename(row);
+    state.table.closing[row] = true;
+    Helper& logs = helper_of(state, HelperKind::logd);
+    tell_change(logs, row, row_message(state, row), state.table.numbers[row]);
+    tell_change(logs, row, row_message(state, row, KeepVerb::dropped), -1);
+}
+
 // Takes the descriptor over.
 void keep(State& state, HelperKind kind, const Received& received) {
     Helper& helper = helper_of(state, kind);
@@ -123,6 +140,10 @@ void keep(State& state, HelperKind kind, const Received& received) {
     }
     std::uint32_t row = KeepTable::no_row;
     if (problem == nullptr) {
+        row = state.table.find(request.key);
+        if (row != KeepTable::no_row && must_be_emptied(state, kind, row)) {
+            set_aside(state, row);
+        }
         row = state.table.put(request.key, request.name, received.descriptor);
         problem = row == KeepTable::no_row ? "the table is full" : nullptr;
     }
@@ -147,11 +168,14 @@ void drop(State& state, HelperKind kind, const KeepMessage& request) {
     if (row == KeepTable::no_row) {
         return;
     }
-    KeepMessage message;
-    message.verb = KeepVerb::dropped;
-    message.key = request.key;
-    memcpy(message.name, state.table.names[row], sizeof message.name);
-    state.table.remove(row);
+    const KeepMessage message = row_message(state, row, KeepVerb::dropped);
+    if (must_be_emptied(state, kind, row)) {
+        set_aside(state, row);
+    } else if (kind == HelperKind::logd && !state.table.closing[row]) {
+        return;  // its word for an older pipe of that key
+    } else {
+        state.table.remove(row);
+    }
     tell_others(state, &helper_of(state, kind), row, message, -1);
 }
 
@@ -363,6 +387,9 @@ Sent tell_set(State& state, HelperKind kind) {
         KeepMessage message = row_message(state, row);
         message.argument = helper.set;
         Sent sent = send_to(helper, message, state.table.numbers[row]);
+        if (sent == Sent::done && state.table.closing[row]) {
+            sent = send_to(helper, row_message(state, row, KeepVerb::dropped), -1);
+        }
         if (sent != Sent::done) {
             return sent;
         }

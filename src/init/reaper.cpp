@@ -70,7 +70,8 @@ std::uint64_t process_clock(pid_t pid) {
 
 void record(wire::ExitRing& ring, const siginfo_t& about, const rusage& usage) {
     const std::uint64_t head = ring.head.load(std::memory_order_relaxed);
-    const std::uint64_t start_time = read_process(about.si_pid).start_time;
+    const ProcessLine line = read_process(about.si_pid);
+    const std::uint64_t start_time = line.start_time;
     if (head > 0) {
         // An image of gpc-init that was replaced between publishing and reaping has recorded it already.
         const wire::ExitRecord& last = ring.records[(head - 1) % wire::exit_ring_capacity];
@@ -90,7 +91,7 @@ void record(wire::ExitRing& ring, const siginfo_t& about, const rusage& usage) {
         .pid = about.si_pid,
         .code = about.si_code,
         .status = about.si_status,
-        .reserved = 0,
+        .session = line.session,
     };
     ring.head.store(head + 1, std::memory_order_release);
 }

@@ -34,10 +34,11 @@ KeeperLetter Keeper::receive() {
     return letter;
 }
 
-void Keeper::send(wire::KeepVerb verb) {
+void Keeper::send(wire::KeepVerb verb, wire::KeepKey key) {
     wire::KeepMessage message;
     message.verb = verb;
-    // gpc-init always reads: a full socket is not to be expected from two messages in a lifetime.
+    message.key = key;
+    // It may wait for room in the socket: gpc-init always reads and never waits for us.
     (void)::send(socket_.get(), &message, sizeof message, MSG_NOSIGNAL);
 }
 

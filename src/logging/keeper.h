@@ -23,7 +23,7 @@ class Keeper {
     [[nodiscard]] int descriptor() const { return socket_.get(); }
     // Never waits.
     KeeperLetter receive();
-    void send(wire::KeepVerb verb);
+    void send(wire::KeepVerb verb, wire::KeepKey key = {});
 
   private:
     base::Fd socket_;

@@ -5,9 +5,11 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 namespace gpcsup::logging {
@@ -96,8 +98,14 @@ void Pipes::drop(std::uint64_t key) {
         return;
     }
     place->second.closing = true;
-    serve_one(place);
+    constexpr int most_rounds = 16;  // whoever still writes into it does not keep us here
+    for (int round = 0; round < most_rounds && serve_one(place) == Fate::more; ++round) {
+    }
     troubles_.publish();
+}
+
+std::vector<std::uint64_t> Pipes::take_finished() {
+    return std::exchange(finished_, {});
 }
 
 void Pipes::begin_set() {
@@ -137,8 +145,26 @@ base::Result<Moved> Pipes::take(Pipe& pipe) {
     return moved;
 }
 
+bool Pipes::in_trouble() const {
+    return !troubles_.none() ||
+           std::ranges::any_of(pipes_, [](const auto& entry) { return entry.second.troubled; });
+}
+
+// The bytes of an older pipe of the same log belong before those of this one.
+bool Pipes::must_wait(const Pipe& pipe) const {
+    return !pipe.closing && std::ranges::any_of(pipes_, [&pipe](const auto& entry) {
+        const Pipe& other = entry.second;
+        return other.closing && other.troubled && other.log == pipe.log;
+    });
+}
+
 Pipes::Fate Pipes::serve_one(std::map<Serial, Pipe>::iterator place) {
     Pipe& pipe = place->second;
+    if (!troubles_.none() && must_wait(pipe)) {
+        pipe.troubled = true;
+        unwatch(pipe);
+        return Fate::stays;
+    }
     base::Result<Moved> moved = take(pipe);
     if (!moved) {
         pipe.troubled = true;
@@ -159,10 +185,11 @@ Pipes::Fate Pipes::serve_one(std::map<Serial, Pipe>::iterator place) {
         watch(place->first, pipe);
     }
     if (pipe.closing && moved->state != PipeState::more) {
+        finished_.push_back(pipe.key);
         pipes_.erase(place);  // closes it, which takes it out of the epoll set
         return Fate::forgotten;
     }
-    return Fate::stays;
+    return moved->state == PipeState::more ? Fate::more : Fate::stays;
 }
 
 void Pipes::serve() {
@@ -182,10 +209,12 @@ void Pipes::serve() {
 }
 
 void Pipes::retry_troubled() {
-    for (auto place = pipes_.begin(); place != pipes_.end();) {
-        auto here = place++;
-        if (here->second.troubled) {
-            serve_one(here);
+    for (bool closing : {true, false}) {
+        for (auto place = pipes_.begin(); place != pipes_.end();) {
+            auto here = place++;
+            if (here->second.troubled && here->second.closing == closing) {
+                serve_one(here);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -29,11 +30,13 @@ class Pipes {
     // Between these two, what is not added has been dropped.
     void begin_set();
     void end_set();
+    // The keys of dropped pipes that are written to their end by now; each is told once.
+    [[nodiscard]] std::vector<std::uint64_t> take_finished();
     // One bounded round over the pipes that have something.
     void serve();
     // Tries the logs again that could not be written.
     void retry();
-    [[nodiscard]] bool in_trouble() const { return !troubles_.none(); }
+    [[nodiscard]] bool in_trouble() const;
     // All that is in any pipe is written, as far as that can be.
     [[nodiscard]] bool drained();
     [[nodiscard]] std::size_t count() const { return pipes_.size(); }
@@ -61,10 +64,10 @@ class Pipes {
     [[nodiscard]] std::map<Serial, Pipe>::iterator find(std::uint64_t key);
     void watch(Serial serial, Pipe& pipe);
     void unwatch(Pipe& pipe);
-    // Serves one pipe; returns whether it is done with and was forgotten.
-    enum class Fate { stays, forgotten };
+    enum class Fate { stays, more, forgotten };  // more: the bound of one round was reached
     Fate serve_one(std::map<Serial, Pipe>::iterator place);
     base::Result<Moved> take(Pipe& pipe);
+    [[nodiscard]] bool must_wait(const Pipe& pipe) const;
     void close_files();
     void retry_troubled();
 
@@ -76,6 +79,7 @@ class Pipes {
     std::map<Serial, Pipe> pipes_;
     std::map<std::string, std::weak_ptr<Log>> logs_;
     Serial next_serial_ = 1;
+    std::vector<std::uint64_t> finished_;
     bool freed_space_ = false;
 };
 

@@ -48,7 +48,7 @@ base::Result<> LogService::prepare() {
     signals_.reset(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
     timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
-    for (int descriptor : {signals_.get(), timer_.get(), keeper_.descriptor(), pipes_.epoll()}) {
+    for (int descriptor : {signals_.get(), timer_.get(), keeper_.descriptor()}) {
         if (base::Result<> added = add(epoll_.get(), descriptor); !added) {
             return added;
         }
@@ -61,7 +61,21 @@ void LogService::enter_set(std::uint64_t number) {
     if (number != 0 && number != set_) {
         set_ = number;
         pipes_.begin_set();
+        pause_serving();
     }
+}
+
+// Not before a set is complete: an older pipe of a unit may come after the younger one, and its bytes belong
+// before.
+void LogService::begin_serving() {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = pipes_.epoll();
+    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pipes_.epoll(), &event);  // EEXIST: it was not interrupted
+}
+
+void LogService::pause_serving() {
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, pipes_.epoll(), nullptr);
 }
 
 void LogService::take_pipe(KeeperLetter& letter) {
@@ -89,6 +103,7 @@ void LogService::hear(KeeperLetter& letter) {
         case wire::KeepVerb::delivered:
             enter_set(letter.message.argument);
             pipes_.end_set();
+            begin_serving();
             keeper_.send(wire::KeepVerb::ready);
             break;
         case wire::KeepVerb::ping:
@@ -162,6 +177,9 @@ base::Result<> LogService::run() {
         return prepared;
     }
     for (Going going = Going::on; going == Going::on;) {
+        for (std::uint64_t key : pipes_.take_finished()) {
+            keeper_.send(wire::KeepVerb::drop, {wire::KeepClass::log_pipe, 0, key});
+        }
         arm_retry();
         std::array<epoll_event, 4> events{};
         const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);

@@ -24,6 +24,8 @@ class LogService {
     void hear(KeeperLetter& letter);
     void take_pipe(KeeperLetter& letter);
     void enter_set(std::uint64_t number);
+    void begin_serving();
+    void pause_serving();
     void hear_timer();
     void arm_retry();
     void finish();

@@ -55,7 +55,7 @@ enum class KeepVerb : std::uint32_t {
     exited,     // the exit ring has new records (at most one such message is outstanding: cleared by `drained`)
     // helper → gpc-init
     keep,       // one descriptor attached: keep it under (key); replaces an older one of the same key
-    drop,       // forget (key)
+    drop,       // forget (key). A log_pipe is kept until gpc-logd, told `dropped`, has emptied it and drops it as well
     pong,       // answer to ping
     ready,      // the helper has replayed and serves; resets its restart backoff
     drained,    // the exit ring has been folded: send `exited` again for the next record

@@ -195,10 +195,12 @@ Instance::Instance(Setup setup) : setup_(std::move(setup)) {
 pid_t Instance::launch(const std::string& words_file) {
     std::vector<std::string> arguments = {directory_ + "/bin/gpc-init", "--runtime", runtime()};
     arguments.insert(arguments.end(), setup_.arguments.begin(), setup_.arguments.end());
-    std::vector<std::string> environment = {"PATH=/usr/bin:/bin",
-                                            std::string(fake_variable) + "=" + directory_ + "/fake.sock",
-                                            std::string(wire::logs_variable) + "=" + logs()};
-    environment.insert(environment.end(), setup_.environment.begin(), setup_.environment.end());
+    std::vector<std::string> environment = setup_.environment;  // first: the first of a name counts
+    for (const std::string& variable :
+         {std::string("PATH=/usr/bin:/bin"), fake_variable + ("=" + directory_ + "/fake.sock"),
+          wire::logs_variable + ("=" + logs())}) {
+        environment.push_back(variable);
+    }
     std::vector<char*> argument_pointers;
     std::vector<char*> environment_pointers;
     for (std::string& argument : arguments) {
@@ -339,6 +341,11 @@ std::string process_state(pid_t pid) {
     const std::string text = read_file("/proc/" + std::to_string(pid) + "/stat");
     const auto place = text.rfind(')');
     return place == std::string::npos ? "" : text.substr(place + 2, 1);
+}
+
+bool is_alive(pid_t pid) {
+    const std::string state = process_state(pid);
+    return !state.empty() && state != "Z" && state != "X";
 }
 
 long status_number(pid_t pid, const char* field) {

@@ -116,6 +116,7 @@ class Ring {
 const Letter* find(const std::vector<Letter>& letters, wire::KeepClass keep_class, std::uint64_t id = 0);
 std::string read_file(const std::string& path);
 std::uint64_t inode(int descriptor);
+bool is_alive(pid_t pid);                          // not a zombie either
 std::string process_state(pid_t pid);              // "S", "Z", … or "" when there is none
 long status_number(pid_t pid, const char* field);  // of /proc/PID/status
 int count_children(pid_t pid, char state = 0);     // 0: in any state

@@ -86,7 +86,7 @@ TEST_CASE("a subreaper does not stop the machine") {
     part.receive_set();
     part.send(KeepVerb::stop, stop_argument(StopHow::poweroff));
     CHECK(init.await_words("refused"));
-    CHECK(process_state(part.pid()) == "S");
+    CHECK(is_alive(part.pid()));
 }
 
 TEST_CASE("a stopped helper is replaced at once") {
