@@ -52,6 +52,19 @@ std::optional<grouping::MembershipId> Attributor::of_process_group(const sys::Pr
     return found;
 }
 
+std::optional<grouping::Places> Attributor::places_of_session(pid_t session) const {
+    if (session == root_session_ || session == 0) {
+        return std::nullopt;
+    }
+    std::optional<grouping::Places> found;
+    table_.for_each([&](const Process& process) {
+        if (process.session == session && (!found || process.pid == session)) {
+            found = table_.places(process);
+        }
+    });
+    return found;
+}
+
 Attributor::Answer Attributor::attribute(pid_t pid, const sys::ProcStat& stat) {
     if (const auto creator = origins_.trapped_creator(pid)) {
         if (const Process* known = table_.find(*creator); known != nullptr && !known->has(process_dead)) {

@@ -43,6 +43,8 @@ class Attributor {
         grouping::MembershipId membership;  // 0 = the roots
     };
     Answer attribute(pid_t pid, const sys::ProcStat& stat);
+    // The groups of whoever is, or was a moment ago, in this session. For a process that is gone already.
+    std::optional<grouping::Places> places_of_session(pid_t session) const;
 
   private:
     std::optional<grouping::MembershipId> of_session(const sys::ProcStat& stat) const;

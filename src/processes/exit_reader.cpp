@@ -3,14 +3,8 @@
 namespace gpcsup::processes {
 
 ExitReader::ExitReader(wire::ExitRing& ring, ProcessTable& table, Lineage& lineage, Ledger& ledger,
-                       Origins& origins, grouping::Forest& forest, Reaped reaped)
-    : ring_(ring),
-      table_(table),
-      lineage_(lineage),
-      ledger_(ledger),
-      origins_(origins),
-      forest_(forest),
-      reaped_(std::move(reaped)) {
+                       Reaped reaped)
+    : ring_(ring), table_(table), lineage_(lineage), ledger_(ledger), reaped_(std::move(reaped)) {
     ledger_.set_pending_reap([this](base::ProcessId id) { return pending(id); });
 }
 
@@ -49,8 +43,7 @@ void ExitReader::fold(const wire::ExitRecord& record) {
         ledger_.reaped(record, *process);
         return;
     }
-    const auto meant = origins_.intent(record.pid);
-    ledger_.reaped_unknown(record, forest_.places(meant.value_or(grouping::MembershipId{})));
+    ledger_.reaped_unknown(record, lineage_.places_of_unknown(record));
 }
 
 base::Result<std::size_t> ExitReader::drain(Tracker& tracker) {

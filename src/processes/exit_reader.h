@@ -18,8 +18,7 @@ class ExitReader {
     // process is known by its pid and start time.
     using Reaped = std::function<void(const wire::ExitRecord& record, const Process* process)>;
 
-    ExitReader(wire::ExitRing& ring, ProcessTable& table, Lineage& lineage, Ledger& ledger, Origins& origins,
-               grouping::Forest& forest, Reaped reaped);
+    ExitReader(wire::ExitRing& ring, ProcessTable& table, Lineage& lineage, Ledger& ledger, Reaped reaped);
     // Before the first record an exact tracker is drained, so that what happened before an exit is known at
     // it.
     base::Result<std::size_t> drain(Tracker& tracker);
@@ -32,8 +31,6 @@ class ExitReader {
     ProcessTable& table_;
     Lineage& lineage_;
     Ledger& ledger_;
-    Origins& origins_;
-    grouping::Forest& forest_;
     Reaped reaped_;
 };
 

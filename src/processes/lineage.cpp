@@ -288,6 +288,13 @@ void Lineage::reparent_children(pid_t parent) {
     }
 }
 
+grouping::Places Lineage::places_of_unknown(const wire::ExitRecord& record) {
+    if (const auto meant = origins_.intent(record.pid)) {
+        return forest_.places(*meant);
+    }
+    return attributor_.places_of_session(record.session).value_or(forest_.places(grouping::MembershipId{}));
+}
+
 void Lineage::flush_emptied() {
     for (const grouping::GroupId group : forest_.take_emptied()) {
         observer_.on_emptied(group);

@@ -48,6 +48,8 @@ class Lineage final : public TrackerSink {
     base::Result<> resync();
     // The process is dead whatever was heard of it (gpc-init has its record).
     void certainly_dead(Process& process);
+    // Where the time of a process goes that was never heard of: as well as can be told from its record.
+    [[nodiscard]] grouping::Places places_of_unknown(const wire::ExitRecord& record);
     // Tells of groups that became empty by anything but an exit (a move). Exits do so by themselves.
     void flush_emptied();
 

@@ -23,7 +23,7 @@ struct ExitRecord {
     std::int32_t pid;
     std::int32_t code;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
     std::int32_t status;  // exit status or signal number
-    std::uint32_t reserved;
+    std::int32_t session;  // its session; tells whose an orphan was that nobody had heard of. 0 = unknown
 };
 
 struct ExitRing {

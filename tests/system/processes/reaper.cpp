@@ -129,7 +129,10 @@ void reap(wire::ExitRing& ring, sys::ProcFiles& files) {
         record.status = info.si_status;
         record.user_us = microseconds(usage.ru_utime);
         record.system_us = microseconds(usage.ru_stime);
-        record.start_time = sys::start_time(files, info.si_pid).value_or(0);
+        if (const auto stat = files.stat(info.si_pid)) {
+            record.start_time = stat->start_time;
+            record.session = stat->session;
+        }
         record.clock_ns = static_cast<std::uint64_t>(
             clocks.process(info.si_pid).value_or(std::chrono::nanoseconds(0)).count());
         ring.head.store(head + 1);

@@ -46,7 +46,7 @@ Watcher::Watcher(Reaper& reaper, Kept& kept, Source source)
     }
     ledger->set_quality(tracker->quality());
     reader = std::make_unique<processes::ExitReader>(
-        reaper_.ring(), *table, *lineage, *ledger, *this, forest,
+        reaper_.ring(), *table, *lineage, *ledger,
         [this](const wire::ExitRecord& record, const processes::Process*) {
             if (reaped_.try_emplace(record.pid, record).second) {
                 reaped_total_ns_ += (record.user_us + record.system_us) * 1000;

@@ -28,7 +28,7 @@ void World::build() {
     lineage = std::make_unique<processes::Lineage>(forest, *table, *ledger, machine, origins, observer);
     tracker = std::make_unique<FakeTracker>(*lineage);
     reader = std::make_unique<processes::ExitReader>(
-        *ring, *table, *lineage, *ledger, origins, forest,
+        *ring, *table, *lineage, *ledger,
         [this](const wire::ExitRecord& record, const processes::Process*) { reaped.push_back(record); });
 }
 
@@ -143,7 +143,7 @@ void World::record(const sys::FakeMachine::Task& task) {
               .pid = task.pid,
               .code = 1,
               .status = 0,
-              .reserved = 0};
+              .session = task.session};
     ++ring->head;
 }
 
