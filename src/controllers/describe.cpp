@@ -12,13 +12,12 @@ std::string_view example(AttributeType type) {
         case AttributeType::boolean:
             return "true";
         case AttributeType::count:
+        case AttributeType::nanoseconds:
             return "1";
         case AttributeType::limit:
             return "max";
         case AttributeType::cpu_list:
         case AttributeType::node_list:
-            return "0";
-        case AttributeType::nanoseconds:
             return "0";
         case AttributeType::rate:
             return "100/1s";

@@ -55,8 +55,7 @@ class Forest {
 
     // Groups. `restore_*` put back what the journal recorded, with its numbers.
     base::Result<GroupId> create_group(GroupId parent, std::string_view name);
-    base::Result<GroupId> create_path(HierarchyId hierarchy,
-                                      std::string_view path);  // and the parents missing
+    base::Result<GroupId> create_path(HierarchyId hierarchy, std::string_view path);  // and missing parents
     // EBUSY names the children or the processes in the way. A group that a controller holds becomes *dying*:
     // its name is free again, nothing can be put into it, and it goes with its last holder. A second removal
     // is EBUSY and says who holds it.
@@ -83,13 +82,13 @@ class Forest {
     [[nodiscard]] std::string path(GroupId id) const;       // "/a/b"
     [[nodiscard]] std::string full_path(GroupId id) const;  // "HIERARCHY:/a/b"
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
-    void for_each_below(GroupId top, const std::function<void(const Group&)>& visit)
-        const;  // top first, parents before children
+    // The top first, parents before their children.
+    void for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const;
 
     [[nodiscard]] unsigned depth(GroupId id) const;               // 0 at the root
     [[nodiscard]] std::size_t group_count(HierarchyId id) const;  // the root and dying groups included
-    base::Result<> set_controllers(HierarchyId id,
-                                   std::span<const std::string> controllers);  // rebind; EBUSY as at creation
+    // Rebinding. EBUSY as at creation.
+    base::Result<> set_controllers(HierarchyId id, std::span<const std::string> controllers);
 
     // Memberships: one row for each distinct combination of groups. Missing places, and groups that are gone
     // or dying, are filled with the roots. A row lives as long as it is acquired; one that was only interned
@@ -101,14 +100,11 @@ class Forest {
     }
     void acquire(MembershipId id);  // one more live process: counts `processes` and `populated` up the chains
     void release(MembershipId id);  // one less; the groups that became empty are queued
-    void pin(MembershipId
-                 id);  // keeps the row readable without a live process (a zombie's place); counts no process
-    void unpin(MembershipId id);
     [[nodiscard]] std::size_t membership_count() const { return by_places_.size(); }  // rows in use
-    void for_each_membership_in(GroupId top,
-                                const std::function<void(MembershipId)>& visit) const;  // top and below
-    [[nodiscard]] std::vector<GroupId>
-    take_emptied();  // groups whose `populated` fell to 0 since the last call (still existing)
+    // Of the group and below.
+    void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
+    // Groups whose `populated` fell to 0 since the last call, that still exist and are still empty.
+    [[nodiscard]] std::vector<GroupId> take_emptied();
 
   private:
     struct Row {
@@ -146,9 +142,8 @@ class Forest {
     std::array<std::optional<Hierarchy>, max_hierarchies> hierarchies_;
     std::unordered_map<GroupId, Group> groups_;
     std::map<ChildKey, GroupId, ChildOrder> by_name_;
-    std::deque<Row> rows_;  // a deque: places() hands out references
-    std::deque<MembershipId>
-        free_rows_;  // the longest free is used first, so that a stale id is noticed late rather than never
+    std::deque<Row> rows_;                // a deque: places() hands out references
+    std::deque<MembershipId> free_rows_;  // the longest free is used first
     std::deque<MembershipId> unclaimed_;  // interned, perhaps not yet acquired
     std::map<Places, MembershipId> by_places_;
     std::vector<GroupId> emptied_;

@@ -212,7 +212,7 @@ std::string Forest::busy_reason(GroupId id) const {
     }
     if (at->dying) {
         for (const auto& [controller, why] : at->holders) {
-            names.push_back(controller + " (" + why + ")");
+            names.push_back(std::string(controller).append(" (").append(why).append(")"));
         }
         return names.empty() ? "groups below it are dying"
                              : "it is dying, held by " + list(names, names.size());
