@@ -44,12 +44,6 @@ std::string flag_words(const Option& option) {
     return text;
 }
 
-std::string flag_pattern(const Option& option) {
-    std::string text(option.flags);
-    std::ranges::replace(text, ',', '|');
-    return text;
-}
-
 std::string all_flags(const Verb& verb) {
     std::string text;
     for (const Option& option : verb.options) {
@@ -93,16 +87,17 @@ std::string verb_cases() {
     return text;
 }
 
-// "'kill':-s|--signal) kind=signal": what the value of an option is.
+// "'kill:-s'|'kill:--signal') kind=signal ;;": what the value of an option is.
 std::string value_cases() {
     std::string text;
     const auto add = [&](std::string_view words, const Option& option) {
         if (option.value.empty()) {
             return;
         }
-        std::string pattern = "'" + std::string(words) + ":'@(" + flag_pattern(option) + ")";
-        if (words.empty()) {
-            pattern = "*:@(" + flag_pattern(option) + ")";
+        const std::string verb = words.empty() ? "*:" : "'" + std::string(words) + "':";
+        std::string pattern = verb;
+        for (const char c : option.flags) {
+            pattern += c == ',' ? "|" + verb : std::string(1, c);
         }
         text += "        " + pattern + ") kind=" + std::string(kind_word(option.completes)) + " ;;\n";
     };
@@ -157,7 +152,6 @@ _gpcsup() {
     else
         words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${words[cword]}; prev=${words[cword - 1]}
     fi
-    local restore; restore=$(shopt -p extglob); shopt -s extglob
     COMPREPLY=()
     local -a __gpcsup_call=("${words[0]}")
     local verb='' place=0 i flags kinds kind after_command=''
@@ -178,7 +172,6 @@ _gpcsup() {
     else
         __gpcsup_plain "$verb" "$place"
     fi
-    $restore
 }
 
 __gpcsup_takes_value() {  # VERB WORD; sets kind

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "cli/log_tail.h"
 #include "cli/text.h"
 #include "control/errors.h"
 
@@ -52,6 +53,7 @@ void print_log_tail(control::Client& client, const std::string& unit) {
     if (!status) {
         return;
     }
+    add_log_tails(*status, Whose::all);
     for (const Json& each : list_of(*status, "units")) {
         for (const Json& line : list_of(each, "log_tail")) {
             complain("  | " + value_text(line));

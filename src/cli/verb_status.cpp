@@ -1,6 +1,7 @@
 // status: the screen, or units in full.
 
 #include "cli/handlers.h"
+#include "cli/log_tail.h"
 #include "cli/render_status.h"
 #include "cli/session.h"
 #include "control/errors.h"
@@ -48,12 +49,18 @@ base::Result<int> do_status(Session& session) {
     const bool all = session.words().empty();
     const auto detail = verbose ? control::Detail::settings : control::Detail::plain;
     const auto answer = (*client)->status(session.words(), detail);
-    if (!answer || session.wants_json() || (all && !verbose)) {
+    if (!answer || session.wants_json()) {
         return show(session, answer, render_overview);
     }
     auto status = parse_answer(*answer);
     if (!status) {
         return base::pass(status);
+    }
+    const bool screen = all && !verbose;
+    add_log_tails(*status, screen ? Whose::failing : Whose::all);
+    if (screen) {
+        print(render_overview(*status, session.look()));
+        return 0;
     }
     auto shown = show_units(session, **client, *status);
     return all && shown ? base::Result<int>(0) : shown;

@@ -78,7 +78,7 @@ Pause pause_until(Clock::time_point end, int signals, int keys) {
 }
 
 base::Result<Json> take_status(control::Client& client) {
-    auto answer = client.list();
+    auto answer = client.status({}, control::Detail::plain);
     return answer ? parse_answer(*answer) : base::Result<Json>(std::unexpected(answer.error()));
 }
 
