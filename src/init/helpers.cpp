@@ -211,6 +211,16 @@ void kill_helper(State& state, wire::HelperKind kind, const char* reason) {
     kill(helper.pid, SIGKILL);
 }
 
+void end_silent(State& state) {
+    for (unsigned i = 0; i < helper_count; ++i) {
+        Helper& helper = state.helpers[i];
+        if (helper.life == Life::running && helper.socket < 0 && helper.not_before <= now()) {
+            kill_helper(state, static_cast<wire::HelperKind>(i), "has closed its channel");
+            helper.not_before = now() + longest_delay;  // its death is reported long before
+        }
+    }
+}
+
 void beat(State& state) {
     Helper& helper = helper_of(state, wire::HelperKind::supervisor);
     if (helper.life != Life::running || now() < helper.next_ping) {

@@ -18,8 +18,10 @@ void start_due(State& state);
 // A helper has died: everything it had still sent is read, then its successor is planned (at once, or later
 // if it had never been ready).
 void bury(State& state, wire::HelperKind kind, const OwnDeath& death);
-// It must go: it does not answer, was stopped, or has closed its socket.
+// It must go: it does not answer, was stopped, or has closed its channel.
 void kill_helper(State& state, wire::HelperKind kind, const char* reason);
+// Kills each helper that lives on without its channel.
+void end_silent(State& state);
 // The heartbeat: asks gpcsupd whether it lives, and kills it when it has not answered twice.
 void beat(State& state);
 // Has gpcsupd failed so often that somebody has to look?

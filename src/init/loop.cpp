@@ -38,6 +38,7 @@ class Loop {
             hear_signals();
             hear_helpers();
             look_after_children();
+            end_silent(state_);
             beat(state_);
             fulfil();
         }

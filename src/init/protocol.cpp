@@ -24,6 +24,7 @@ using wire::KeepVerb;
 
 constexpr int most_a_round = 64;
 constexpr Nanoseconds denied_pause = 50 * millisecond;
+constexpr Nanoseconds silence_allowed = 500 * millisecond;
 constexpr std::uint64_t class_masks[helper_count] = {wire::supervisor_classes, wire::enforce_classes,
                                                      wire::log_classes};
 constexpr std::uint64_t own_classes =
@@ -294,11 +295,10 @@ void listen_to(State& state, HelperKind kind, Wishes& wishes) {
                 say("%s sent a message of the wrong size", program_name(kind));
                 break;
             case Got::closed:
-                // It dies, or has lost its only way to be heard; either way it must be replaced. SIGCHLD
-                // follows.
+                // It is dying, and SIGCHLD follows; or else it has lost its only way to be heard.
                 close(helper.socket);
                 helper.socket = -1;
-                kill_helper(state, kind, "has closed its socket");
+                helper.not_before = now() + silence_allowed;
                 break;
             case Got::nothing:
                 return;
