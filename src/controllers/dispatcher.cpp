@@ -264,7 +264,7 @@ ControllerSet::Emptied ControllerSet::collect_empty() {
             if (!remove_group(at)) {
                 break;
             }
-            result.removed.push_back(path);
+            result.removed.push_back({at, path});
             at = parent;
         }
     }

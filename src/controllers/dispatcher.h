@@ -32,6 +32,11 @@ struct Requirement {  // what a controller must see of a process in some place f
     std::vector<wire::TrapClass> classes;
 };
 
+struct RemovedGroup {
+    grouping::GroupId id;   // nothing is known by it any more
+    std::string full_path;  // as it was
+};
+
 class ControllerSet final : public grouping::Participant {
   public:
     // One of each registered controller. It does nothing before its hierarchy is created or adopted.
@@ -57,7 +62,7 @@ class ControllerSet final : public grouping::Participant {
     // for them.
     struct Emptied {
         std::vector<grouping::GroupId> emptied;
-        std::vector<std::string> removed;  // full paths, for events
+        std::vector<RemovedGroup> removed;
     };
     [[nodiscard]] Emptied collect_empty();
 
@@ -65,7 +70,8 @@ class ControllerSet final : public grouping::Participant {
     // it.
     base::Result<> adopt();
     // Puts back a setting that was accepted once: no check against the tree, since the machine may have
-    // changed meanwhile.
+    // changed meanwhile. An error is worth a line in the log and no more: the setting counts as made, and
+    // what can be in force is.
     base::Result<> restore_setting(grouping::GroupId group, const SettingText& setting);
 
     // Attributes. `set` is one transaction: all parsed and checked, then all set, or none.

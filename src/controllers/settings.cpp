@@ -163,11 +163,8 @@ base::Result<> ControllerSet::restore_setting(GroupId group, const SettingText& 
     if (!planned) {
         return base::pass(planned);
     }
-    if (auto done = change(group, *planned, planned->value); !done) {
-        return done;
-    }
     remember(group, *planned);
-    return {};
+    return change(group, *planned, planned->value);
 }
 
 base::Result<Value> ControllerSet::get(GroupId group, std::string_view full_name) const {

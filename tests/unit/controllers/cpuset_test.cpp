@@ -272,4 +272,11 @@ TEST_CASE_METHOD(Fixture, "a restart restores settings that the machine would re
     CHECK(set.restore_setting(a, {"cpuset.cpus", "3"}));
     CHECK(get(a, "cpus") == "3");
     CHECK(effective(a) == "0-1");
+    SECTION("also when a member may not be changed") {
+        host.start(10, in(a));
+        host.forbidden_.insert(10);
+        CHECK(set.restore_setting(a, {"cpuset.cpus", "0"}).error().code == EPERM);
+        CHECK(get(a, "cpus") == "0");
+        CHECK(set.settings_of(a).front().value == "0");
+    }
 }
