@@ -4,6 +4,7 @@
 // makes transactions out of single settings, and routes forks, exits, births and moves by membership. It
 // knows no controller by name, makes no JSON, writes no journal, and opens no process.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -131,7 +132,6 @@ class ControllerSet final : public grouping::Participant {
     base::Result<Planned> plan_one(grouping::GroupId group, const SettingText& setting);
     base::Result<std::vector<Planned>> plan(grouping::GroupId group, std::span<const SettingText> settings);
     base::Result<> can_change(grouping::GroupId group, std::span<const Planned> planned);
-    base::Result<> apply(grouping::GroupId group, const Planned& planned);
     base::Result<> change(grouping::GroupId group, const Planned& planned, const Value& value);
     void remember(grouping::GroupId group, const Planned& planned);
     std::vector<Move> moves_of(std::span<const grouping::Transfer> transfers);
