@@ -113,6 +113,9 @@ Result<Duration> parse_duration(std::string_view text) {
         while (position < text.size() && !is_digit(text[position]) && text[position] != ' ') {
             ++position;
         }
+        if (position == letters) {
+            return bad_duration(text, "expected a unit at " + quoted(text.substr(position)));
+        }
         const Unit* unit = find_unit(text.substr(letters, position - letters));
         if (unit == nullptr) {
             return bad_duration(text, quoted(text.substr(letters, position - letters)) + " is no unit");

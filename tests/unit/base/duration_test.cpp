@@ -57,7 +57,7 @@ TEST_CASE("what is not a duration is refused with the right spelling") {
         {"s", EINVAL, "expected a whole number at \"s\""},
         {"-5s", EINVAL, "expected a whole number at \"-5s\""},
         {"1.5s", EINVAL, "\".\" is no unit"},
-        {"5 s", EINVAL, "\"\" is no unit"},
+        {"5 s", EINVAL, "expected a unit at \" s\""},
         {"5S", EINVAL, "\"S\" is no unit"},
         {"5sec", EINVAL, "\"sec\" is no unit"},
         {" 5s", EINVAL, "expected a whole number"},

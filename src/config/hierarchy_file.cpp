@@ -1,0 +1,228 @@
+#include "config/hierarchy_file.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <variant>
+
+#include "base/suggestion.h"
+#include "config/document.h"
+
+namespace gpcsup::config {
+
+namespace {
+
+constexpr unsigned deepest_group = 32;
+
+std::string in_quotes(std::string_view text) {
+    return "\"" + std::string(text) + "\"";
+}
+
+bool is_name_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+// What is wrong with a group's path; empty = nothing.
+std::string path_fault(std::string_view path) {
+    if (!path.starts_with('/')) {
+        return "a group's path begins with /: write [hierarchy.NAME.group.\"/" + std::string(path) + "\"]";
+    }
+    if (path == "/") {
+        return {};
+    }
+    unsigned depth = 0;
+    for (std::size_t start = 1; start <= path.size();) {
+        const std::size_t end = std::min(path.find('/', start), path.size());
+        const std::string_view component = path.substr(start, end - start);
+        if (component.empty() || component == "." || component == "..") {
+            return "a group's path is made of names and single slashes, as in \"/acme/web\"";
+        }
+        if (std::ranges::any_of(component,
+                                [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == ':'; })) {
+            return "a group's name has no blanks and no \":\"";
+        }
+        start = end + 1;
+        ++depth;
+    }
+    return depth > deepest_group ? "groups lie at most 32 deep" : "";
+}
+
+class HierarchyReader {
+  public:
+    explicit HierarchyReader(const AttributeCatalogue* catalogue) : catalogue_(catalogue) {}
+
+    void read(const Node& root) {
+        for (const Entry& entry : root.entries) {
+            if (entry.key != "hierarchy") {
+                constexpr std::array<std::string_view, 1> known = {"hierarchy"};
+                const auto near = base::nearest(entry.key, known);
+                problem(entry.place, entry.key,
+                        "unknown key " + in_quotes(entry.key) + " in gpcsup.toml" +
+                            (near ? "; did you mean [hierarchy.NAME]?"
+                                  : "; units are declared in files of their own"));
+            } else if (entry.value.kind != NodeKind::table) {
+                problem(entry.place, entry.key, "write [hierarchy.NAME] and its keys below");
+            } else {
+                for (const Entry& hierarchy : entry.value.entries) {
+                    read_hierarchy(hierarchy);
+                }
+            }
+        }
+    }
+
+    HierarchyFile take() { return std::move(result_); }
+    void problem(const Location& place, std::string key, std::string message) {
+        result_.problems.push_back(
+            {place.file, place.line, place.column, std::move(key), std::move(message)});
+    }
+
+  private:
+    void read_hierarchy(const Entry& entry) {
+        const std::string key = "hierarchy." + entry.key;
+        if (entry.value.kind != NodeKind::table) {
+            return problem(entry.place, key, "write [" + key + "] and its keys below");
+        }
+        if (entry.key.empty() || !std::ranges::all_of(entry.key, is_name_character)) {
+            return problem(entry.place, key,
+                           "the name of a hierarchy has letters, digits, \".\", \"_\" and \"-\" only");
+        }
+        if (entry.key == "unit") {
+            return problem(entry.place, key, "the hierarchy \"unit\" is built in: it has one group a unit");
+        }
+        HierarchyDeclaration hierarchy;
+        hierarchy.name = entry.key;
+        hierarchy.place = entry.place;
+        for (const Entry& part : entry.value.entries) {
+            const std::string part_key = key + "." + part.key;
+            if (part.key == "controllers") {
+                read_controllers(part.value, part_key, hierarchy);
+            } else if (part.key == "compat") {
+                read_compat(part.value, part_key, hierarchy);
+            } else if (part.key == "group") {
+                read_groups(part.value, part_key, hierarchy);
+            } else {
+                constexpr std::array<std::string_view, 3> known = {"controllers", "compat", "group"};
+                const auto near = base::nearest(part.key, known);
+                const bool is_path = part.key.starts_with('/');
+                problem(part.place, part_key,
+                        "unknown key " + in_quotes(part.key) + " in [" + key + "]" +
+                            (is_path ? "; a group is written [" + key + ".group." + in_quotes(part.key) + "]"
+                             : near  ? "; did you mean " + in_quotes(*near) + "?"
+                                     : ""));
+            }
+        }
+        std::ranges::stable_sort(hierarchy.groups, [](const GroupDeclaration& a, const GroupDeclaration& b) {
+            return std::ranges::count(a.path, '/') < std::ranges::count(b.path, '/');
+        });
+        result_.hierarchies.push_back(std::move(hierarchy));
+    }
+
+    void read_controllers(const Node& list, const std::string& key, HierarchyDeclaration& hierarchy) {
+        if (list.kind != NodeKind::list) {
+            return problem(list.place, key, "expected a list, as in controllers = [\"cpuset\", \"cpuacct\"]");
+        }
+        for (const Node& item : list.items) {
+            if (item.kind != NodeKind::text) {
+                problem(item.place, key, "every entry is the name of a controller in quotes");
+            } else if (const auto taken = bound_.find(item.text); taken != bound_.end()) {
+                problem(item.place, key,
+                        "the controller " + in_quotes(item.text) + " is bound to " +
+                            in_quotes(taken->second) + " already: it can be in one hierarchy only");
+            } else if (!is_controller(item)) {
+                const auto near =
+                    base::nearest(item.text, std::vector<std::string_view>(names_.begin(), names_.end()));
+                problem(item.place, key,
+                        "there is no controller " + in_quotes(item.text) +
+                            (near ? "; did you mean " + in_quotes(*near) + "?" : ""));
+            } else {
+                bound_.emplace(item.text, hierarchy.name);
+                hierarchy.controllers.push_back(item.text);
+            }
+        }
+    }
+
+    bool is_controller(const Node& item) {
+        if (catalogue_ == nullptr) {
+            return true;
+        }
+        names_ = catalogue_->controllers();
+        return std::ranges::find(names_, item.text) != names_.end();
+    }
+
+    void read_compat(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {
+        if (value.text != "2006") {
+            return problem(value.place, key, "the only value is compat = \"2006\"");
+        }
+        if (value.kind != NodeKind::text) {
+            return problem(value.place, key, "write compat = \"2006\", in quotes");
+        }
+        hierarchy.compat = Compat::original_2006;
+    }
+
+    void read_groups(const Node& groups, const std::string& key, HierarchyDeclaration& hierarchy) {
+        if (groups.kind != NodeKind::table) {
+            return problem(groups.place, key, "a group is written [" + key + ".\"/NAME\"]");
+        }
+        for (const Entry& entry : groups.entries) {
+            const std::string group_key = key + "." + in_quotes(entry.key);
+            if (const std::string fault = path_fault(entry.key); !fault.empty()) {
+                problem(entry.place, group_key, fault);
+            } else if (entry.value.kind != NodeKind::table) {
+                problem(entry.place, group_key,
+                        "a group is a table: write [" + group_key + "] and its attributes below");
+            } else {
+                GroupDeclaration group{entry.key, {}, entry.place};
+                group.settings =
+                    read_attribute_settings(entry.value, group_key + ".", catalogue_, result_.problems);
+                hierarchy.groups.push_back(std::move(group));
+            }
+        }
+    }
+
+    const AttributeCatalogue* catalogue_;
+    HierarchyFile result_;
+    std::map<std::string, std::string> bound_;  // controller → hierarchy
+    std::vector<std::string> names_;
+};
+
+// An attribute can only be set in the hierarchy that its controller drives.
+void check_settings(HierarchyFile& file) {
+    for (HierarchyDeclaration& hierarchy : file.hierarchies) {
+        for (GroupDeclaration& group : hierarchy.groups) {
+            std::erase_if(group.settings, [&](const LocatedSetting& setting) {
+                const std::string controller = setting.attribute.substr(0, setting.attribute.find('.'));
+                if (controller == "group" ||
+                    std::ranges::find(hierarchy.controllers, controller) != hierarchy.controllers.end()) {
+                    return false;
+                }
+                file.problems.push_back({setting.place.file, setting.place.line, setting.place.column,
+                                         "hierarchy." + hierarchy.name + ".group." + in_quotes(group.path) +
+                                             "." + setting.attribute,
+                                         "the controller " + in_quotes(controller) +
+                                             " is not among the controllers of " +
+                                             in_quotes(hierarchy.name)});
+                return true;
+            });
+        }
+    }
+}
+
+}  // namespace
+
+HierarchyFile read_hierarchies(std::string_view file, std::string_view text,
+                               const AttributeCatalogue* catalogue) {
+    const auto parsed = parse_document(text, file);
+    HierarchyReader reader(catalogue);
+    if (const auto* problem = std::get_if<Located>(&parsed)) {
+        HierarchyFile result;
+        result.problems.push_back(*problem);
+        return result;
+    }
+    reader.read(std::get<Node>(parsed));
+    HierarchyFile result = reader.take();
+    check_settings(result);
+    return result;
+}
+
+}  // namespace gpcsup::config

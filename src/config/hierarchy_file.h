@@ -1,0 +1,39 @@
+#pragma once
+// gpcsup.toml: which hierarchies there are, which controllers drive each, and which groups exist from the
+// start. No file is opened in here.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/attribute_settings.h"
+#include "config/catalogue.h"
+#include "config/located.h"
+
+namespace gpcsup::config {
+
+enum class Compat { none, original_2006 };
+
+struct GroupDeclaration {
+    std::string path;  // "/acme/web"
+    std::vector<LocatedSetting> settings;
+    Location place;
+};
+
+struct HierarchyDeclaration {
+    std::string name;
+    std::vector<std::string> controllers;
+    Compat compat = Compat::none;
+    std::vector<GroupDeclaration> groups;  // parents before children
+    Location place;
+};
+
+struct HierarchyFile {
+    std::vector<HierarchyDeclaration> hierarchies;
+    std::vector<Located> problems;  // what they are about is left out of `hierarchies`
+};
+
+HierarchyFile read_hierarchies(std::string_view file, std::string_view text,
+                               const AttributeCatalogue* catalogue);
+
+}  // namespace gpcsup::config
