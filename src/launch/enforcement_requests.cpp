@@ -8,8 +8,41 @@
 
 namespace gpcsup::launch {
 
+void EnforcementClient::for_each_above(const EnforcedPlace& place,
+                                       const std::function<void(wire::Budget&, wire::BudgetKind)>& visit) {
+    for (std::size_t kind = 0; kind < budget_kinds; ++kind) {
+        const auto budget_kind = static_cast<wire::BudgetKind>(kind);
+        std::uint32_t row = nearest_row(place[kind], budget_kind);
+        for (unsigned level = 0; row < wire::budget_count && level < 64; ++level) {
+            visit(table_->budgets[row], budget_kind);
+            row = table_->budgets[row].parent.load();
+        }
+    }
+}
+
+void EnforcementClient::charge(const EnforcedPlace& place, const Newcomers& newcomers) {
+    for_each_above(place, [&](wire::Budget& budget, wire::BudgetKind kind) {
+        const std::uint64_t counted = budget.counted.load();  // ours alone to write
+        const std::uint64_t more = kind == wire::BudgetKind::tasks       ? newcomers.tasks
+                                   : kind == wire::BudgetKind::processes ? newcomers.processes
+                                                                         : 0;
+        const std::uint64_t held = std::min<std::uint64_t>((counted >> 32) + more, UINT32_MAX);
+        budget.counted.store(held << 32 | (counted & UINT32_MAX));
+    });
+}
+
+void EnforcementClient::doubt(const EnforcedPlace& place) {
+    for_each_above(place, [](wire::Budget& budget, wire::BudgetKind) {
+        budget.counted.store(std::uint64_t{UINT32_MAX} << 32 | budget.issued.load());
+        budget.recounted.store(0);  // no count that began before this moment says anything
+    });
+}
+
 base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPlace& place) {
     if (const auto known = domains_.find(key); known != domains_.end()) {
+        if (known->second.place != place) {
+            doubt(place);
+        }
         known->second.place = place;
         wire::Domain& domain = table_->domains[known->second.row];
         write_rows(place, domain.budget, domain.process_budget);
@@ -27,6 +60,7 @@ base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPl
         }
         row->overrides.store(0);
         row->closed.store(0);
+        charge(place, {});  // the process that is about to be started
     }
     write_rows(place, row->budget, row->process_budget);
     row->key.store(key);
@@ -96,7 +130,10 @@ base::Result<> EnforcementClient::set_override(pid_t tgid, std::uint64_t domain_
         if (!row) {
             return base::fail(ENOSPC, "enforce the new place of", "process " + std::to_string(tgid));
         }
-        known = overrides_.emplace(tgid, OverrideEntry{*row, domain_key, place}).first;
+        known = overrides_.emplace(tgid, OverrideEntry{*row, domain_key, {}}).first;
+    }
+    if (known->second.place != place) {
+        doubt(place);
     }
     known->second.place = place;
     wire::Override& written = table_->overrides[known->second.row];

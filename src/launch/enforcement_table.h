@@ -97,6 +97,17 @@ class EnforcementClient {
     [[nodiscard]] std::vector<BudgetRow> recounts_wanted() const;  // rows on which a request waits
     void for_each_budget(const std::function<void(BudgetRow)>& visit) const;
 
+    // Members that come otherwise than by a trapped fork. Before they are there, their budgets must know:
+    // charge() adds what is coming (a start: one task, one process), doubt() makes the budgets say "full"
+    // until they have been counted (a move, an attach: whatever it brings). set_domain and set_override do it
+    // by themselves. Too much is corrected by the next count.
+    struct Newcomers {
+        std::uint32_t tasks = 1;
+        std::uint32_t processes = 1;
+    };
+    void charge(const EnforcedPlace& place, const Newcomers& newcomers);
+    void doubt(const EnforcedPlace& place);
+
     // Domains: made before the filtered process is started, removed when closed_domains() names them. Moving
     // the whole domain is a set_domain with another place. ENOSPC.
     base::Result<> set_domain(std::uint64_t key, const EnforcedPlace& place);
@@ -133,6 +144,9 @@ class EnforcementClient {
     [[nodiscard]] std::uint32_t nearest_row(GroupKey group, wire::BudgetKind kind) const;
     void link_new(BudgetRow row, GroupKey group, wire::BudgetKind kind);
     [[nodiscard]] bool passes(GroupKey from, GroupKey through) const;
+    // Every budget at or above the place, of each kind.
+    void for_each_above(const EnforcedPlace& place,
+                        const std::function<void(wire::Budget&, wire::BudgetKind)>& visit);
     void write_rows(const EnforcedPlace& place, std::atomic<std::uint32_t> (&budget)[wire::trap_class_count],
                     std::atomic<std::uint32_t>& process_budget) const;
     void rewrite_places();

@@ -24,7 +24,7 @@ constexpr std::uint64_t unreadable_age_ns = 100'000'000;
 // A small file of /proc/TID. Empty with errno set when it cannot be read.
 template <std::size_t Size>
 std::string_view read_file(pid_t tid, const char* name, std::array<char, Size>& buffer) {
-    std::array<char, 64> path;
+    std::array<char, 96> path;
     std::snprintf(path.data(), path.size(), "/proc/%d/%s", static_cast<int>(tid), name);
     const base::Fd file(open(path.data(), O_RDONLY | O_CLOEXEC));
     if (!file) {

@@ -298,3 +298,40 @@ TEST_CASE("a verdict meant for an earlier request does not reach the next one") 
     client->answer(calls[0], {launch::Verdict::Kind::value, 0, 0});
     CHECK(pending.answered_id.load() != pending.notification.id);
 }
+
+TEST_CASE("members that come without a fork are known before they are there") {
+    const auto client = make_client();
+    const auto top = publish(*client, 1, 100);
+    const auto leaf = publish(*client, 2, 100);
+    const auto processes = publish(*client, 2, 100, BudgetKind::processes);
+    for (const auto row : {top, leaf, processes}) {
+        count(*client, row, 10);
+    }
+    client->set_domain(77, {2, 2, 2}).value();  // a start: one task, one process
+    CHECK(enforcement::bound(client->budget(top)) == 11);
+    CHECK(enforcement::bound(client->budget(leaf)) == 11);
+    CHECK(enforcement::bound(client->budget(processes)) == 11);
+    client->set_domain(77, {2, 2, 2}).value();  // said again: nothing new
+    CHECK(enforcement::bound(client->budget(leaf)) == 11);
+    client->charge({2, 2, 2}, {4, 1});
+    CHECK(enforcement::bound(client->budget(leaf)) == 15);
+    CHECK(enforcement::bound(client->budget(processes)) == 12);
+}
+
+TEST_CASE("a move makes the budgets of its destination be counted before anyone is let in") {
+    const auto client = make_client();
+    const auto from = publish(*client, 2, 100);
+    const auto to = publish(*client, 3, 100);
+    count(*client, from, 10);
+    count(*client, to, 10);
+    client->set_domain(77, {2, 0, 0}).value();
+    client->set_override(4711, 77, {3, 0, 0}).value();
+    CHECK(enforcement::find_full(client->table(), {to.value, wire::no_row}) == to.value);
+    CHECK(client->budget(to).recounted.load() == 0);
+    CHECK(enforcement::find_full(client->table(), {from.value, wire::no_row}) == wire::no_row);
+    count(*client, to, 11);
+    client->set_override(4711, 77, {3, 0, 0}).value();
+    CHECK(enforcement::find_full(client->table(), {to.value, wire::no_row}) == wire::no_row);
+    client->set_domain(77, {3, 0, 0}).value();
+    CHECK(enforcement::find_full(client->table(), {to.value, wire::no_row}) == to.value);
+}
