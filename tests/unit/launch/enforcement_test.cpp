@@ -142,9 +142,9 @@ TEST_CASE("a successor finds the budgets and ends those that nobody claims") {
     auto client = make_client();
     const auto kept = publish(*client, 2, 10);
     const auto lost = publish(*client, 3, 20);
-    count(*client, kept, 4);
     client->set_domain(77, {3, 0, 0}).value();
     client->set_override(4711, 77, {2, 0, 0}).value();
+    count(*client, kept, 4);
     gpcsup::base::Fd copy(dup(client->descriptor()));
     client.reset();
     auto adopted = launch::EnforcementClient::adopt(std::move(copy), parent_of);
