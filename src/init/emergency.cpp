@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <initializer_list>
 
+#include "init/priority.h"
 #include "init/say.h"
 
 extern char** environ;
@@ -35,7 +36,7 @@ constexpr Shell shells[] = {
             close(console);
         }
     }
-    setrlimit(RLIMIT_NOFILE, &state.descriptors);
+    restore_limits(state);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);

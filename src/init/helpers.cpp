@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "init/environment.h"
+#include "init/priority.h"
 #include "init/protocol.h"
 #include "init/say.h"
 #include "wire/names.h"
@@ -81,7 +82,7 @@ void make_environment(const State& state, const Helper& helper, int socket, Envi
             close(null);
         }
     }
-    setrlimit(RLIMIT_NOFILE, &state.descriptors);
+    restore_limits(state);
     fcntl(socket, F_SETFD, 0);
     sigset_t none;
     sigemptyset(&none);

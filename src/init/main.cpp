@@ -16,6 +16,7 @@
 #include "init/helpers.h"
 #include "init/loop.h"
 #include "init/options.h"
+#include "init/priority.h"
 #include "init/protocol.h"
 #include "init/reaper.h"
 #include "init/runtime.h"
@@ -61,6 +62,7 @@ void first_start(State& state, int count, char** arguments) {
     }
     find_self(state);
     raise_descriptor_limit(state);
+    raise_priority(state);
     const bool claimed = choose_directories(state) == Chosen::yes && claim_runtime(state) == Claimed::yes;
     if ((!claimed || prepare_kept(state) == Prepared::no) && !must_run(state)) {
         _exit(1);

@@ -106,7 +106,7 @@ struct Sweep {
     unsigned count;
 };
 
-Sweep sweep;
+constinit Sweep sweep{};  // untouched until then
 
 void take_sweep() {
     sweep.count = 0;

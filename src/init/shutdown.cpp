@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "init/mounts.h"
+#include "init/priority.h"
 #include "init/proc.h"
 #include "init/runtime.h"
 #include "init/say.h"
@@ -147,6 +148,7 @@ void end_swap() {
 }  // namespace
 
 void leave(State& state, int status) {
+    lower_priority();
     finish_logs(state);
     Emptied emptied = Emptied::no;
     if (state.role == Role::subreaper) {
@@ -163,6 +165,7 @@ void leave(State& state, int status) {
 }
 
 void stop_system(State& state, wire::StopHow how) {
+    lower_priority();
     finish_logs(state);
     end_processes();
     if (state.role != Role::machine) {

@@ -14,7 +14,7 @@ namespace gpcsup::init {
 
 namespace {
 
-constexpr int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+constexpr int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU};
 constexpr int decided_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPWR, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
 constexpr Nanoseconds strike_window = 10 * second;
 constexpr unsigned strikes_allowed = 3;

@@ -80,7 +80,8 @@ struct State {
         lasting_signals;  // asked for by SIGTERM or SIGINT (bits): told to each successor of gpcsupd, too
     std::uint32_t fatal_count;
     Nanoseconds fatal_at[3];  // when the last three fatal signals came
-    rlimit descriptors;       // as it was found: helpers start with it
+    rlimit descriptors;       // as they were found: helpers start with them
+    rlimit real_time;
     char executable[1024];
     char runtime[512];
     char config[1024];
