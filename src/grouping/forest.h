@@ -110,9 +110,14 @@ class Forest {
     struct Row {
         Places places{};
         std::uint32_t references = 0;
-        std::uint32_t claims = 0;  // interns not yet followed by an acquire
+        std::uint32_t claims = 0;      // interns not yet followed by an acquire
+        std::uint32_t generation = 0;  // of the row's use: older claims are not this one's
         bool used = false;
         [[nodiscard]] bool idle() const { return references == 0 && claims == 0; }
+    };
+    struct Claim {
+        MembershipId id;
+        std::uint32_t generation = 0;
     };
     struct ChildKey {
         GroupId parent;
@@ -144,7 +149,7 @@ class Forest {
     std::map<ChildKey, GroupId, ChildOrder> by_name_;
     std::deque<Row> rows_;                // a deque: places() hands out references
     std::deque<MembershipId> free_rows_;  // the longest free is used first
-    std::deque<MembershipId> unclaimed_;  // interned, perhaps not yet acquired
+    std::deque<Claim> unclaimed_;         // interned, perhaps not yet acquired
     std::map<Places, MembershipId> by_places_;
     std::vector<GroupId> emptied_;
     std::vector<GroupId> gone_;

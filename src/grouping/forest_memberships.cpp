@@ -29,7 +29,8 @@ MembershipId Forest::intern(Places places) {
             found->second = free_rows_.front();
             free_rows_.pop_front();
         }
-        rows_[found->second.value] = Row{.places = places, .used = true};
+        Row& row = rows_[found->second.value];
+        row = Row{.places = places, .generation = row.generation + 1, .used = true};
     }
     const MembershipId id = found->second;
     if (rows_[id.value].references == 0) {
@@ -41,16 +42,16 @@ MembershipId Forest::intern(Places places) {
 // A row that was interned and never acquired must not stay for ever: only the youngest 1,024 claims count.
 void Forest::remember_claim(MembershipId id) {
     ++rows_[id.value].claims;
-    unclaimed_.push_back(id);
+    unclaimed_.push_back({id, rows_[id.value].generation});
     if (unclaimed_.size() <= most_unclaimed) {
         return;
     }
-    const MembershipId oldest = unclaimed_.front();
+    const Claim oldest = unclaimed_.front();
     unclaimed_.pop_front();
-    Row& row = rows_[oldest.value];
-    if (row.used && row.claims > 0) {
+    Row& row = rows_[oldest.id.value];
+    if (row.used && row.generation == oldest.generation && row.claims > 0) {
         --row.claims;
-        free_row(oldest);
+        free_row(oldest.id);
     }
 }
 

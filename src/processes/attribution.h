@@ -18,7 +18,8 @@ enum class Attribution : std::uint8_t { intent, creator, marker, session, proces
 inline constexpr std::string_view marker_variable =
     "GPCSUP_ID";  // in a service's environment: the unit's name
 
-// What only the supervisor knows.
+// What only the supervisor knows. Memberships are interned anew for each answer: one that nobody holds does
+// not last.
 class Origins {
   public:
     virtual ~Origins() = default;

@@ -1,5 +1,7 @@
 #include "processes/group_kill.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -16,17 +18,18 @@ constexpr auto pause = std::chrono::milliseconds(10);
 }  // namespace
 
 GroupKill::GroupKill(ProcessTable& table, sys::ProcFiles& files, sys::Signals& signals, sys::Clocks& clocks,
-                     TrackerSink& sink, grouping::GroupId group, std::chrono::nanoseconds patience,
+                     Tracker& tracker, grouping::GroupId group, std::chrono::nanoseconds patience,
                      std::set<pid_t> spared)
     : table_(table),
-      sweep_(table, files),
       files_(files),
       signals_(signals),
       clocks_(clocks),
-      sink_(sink),
+      tracker_(tracker),
       group_(group),
       deadline_(clocks.monotonic() + patience),
-      spared_(std::move(spared)) {}
+      spared_(std::move(spared)) {
+    spared_.insert(::getpid());
+}
 
 std::vector<base::ProcessId> GroupKill::members() {
     std::vector<base::ProcessId> all;
@@ -51,26 +54,18 @@ std::size_t GroupKill::signal_new(int signal, std::set<base::ProcessId>& done) {
     return count;
 }
 
-// Children that no event has told of yet; members that are gone without an event are left to the exit that
-// will be told.
-void GroupKill::sweep_members() {
-    for (const auto& id : members()) {
-        sweep_.run_below(id.pid, sink_);
-    }
-}
-
 void GroupKill::freeze() {
     int quiet = 0;
     for (int round = 0; round < rounds_at_most && quiet < quiet_rounds; ++round) {
         quiet = signal_new(SIGSTOP, frozen_) == 0 ? quiet + 1 : 0;
-        sweep_members();
+        (void)!tracker_.drain().has_value();
     }
     phase_ = Phase::killing;
 }
 
 void GroupKill::kill() {
     for (int round = 0; round < rounds_at_most && signal_new(SIGKILL, killed_) > 0; ++round) {
-        sweep_members();
+        (void)!tracker_.drain().has_value();
     }
 }
 
@@ -91,18 +86,15 @@ void GroupKill::report_survivors(const std::vector<base::ProcessId>& left) {
 }
 
 GroupKill::Status GroupKill::step() {
+    (void)!tracker_.drain().has_value();  // what it cannot tell now it tells at the next step
     if (phase_ == Phase::freezing) {
         freeze();
     }
     if (phase_ == Phase::killing) {
         kill();
-        std::vector<base::ProcessId> left;
-        for (const auto& id : members()) {
-            const auto stat = files_.stat(id.pid);
-            if (stat && stat->start_time == id.start_time && !stat->ended()) {
-                left.push_back(id);
-            }
-        }
+        // Only what the tracker has told counts: a member that is gone may have left a child that is still to
+        // be told of.
+        const auto left = members();
         if (left.empty()) {
             phase_ = Phase::done;
         } else if (clocks_.monotonic() >= deadline_) {

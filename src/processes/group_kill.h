@@ -1,6 +1,6 @@
 #pragma once
 // Ends every process of a group: freeze, sweep, kill, until empty. Frozen members can neither fork nor react
-// to each other's death, so once two sweeps in a row find no new member, all of them are known, and SIGKILL
+// to each other's death, so once two looks in a row find no new member, all of them are known, and SIGKILL
 // follows (a pending SIGKILL, too, lets no fork through). Nothing here waits: the loop calls step() when
 // `again` has passed or a member has died, until it is over.
 //
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "processes/process_table.h"
-#include "processes/sweep.h"
+#include "processes/tracker.h"
 #include "sys/clocks.h"
 #include "sys/pidfd.h"
 
@@ -32,10 +32,10 @@ class GroupKill {
         [[nodiscard]] bool over() const { return phase == Phase::done || phase == Phase::given_up; }
     };
 
-    // `sink`: the lineage, told of members that only a sweep finds. `spared`: never signalled (gpcsupd
-    // itself, its helpers).
+    // `tracker` is drained in each step, so observers are called from it: they must not destroy this object.
+    // `spared` are never signalled, and neither is the caller itself.
     GroupKill(ProcessTable& table, sys::ProcFiles& files, sys::Signals& signals, sys::Clocks& clocks,
-              TrackerSink& sink, grouping::GroupId group, std::chrono::nanoseconds patience,
+              Tracker& tracker, grouping::GroupId group, std::chrono::nanoseconds patience,
               std::set<pid_t> spared = {});
 
     Status step();
@@ -48,15 +48,13 @@ class GroupKill {
     void freeze();
     void kill();
     std::size_t signal_new(int signal, std::set<base::ProcessId>& done);
-    void sweep_members();
     void report_survivors(const std::vector<base::ProcessId>& left);
 
     ProcessTable& table_;
-    Sweep sweep_;
     sys::ProcFiles& files_;
     sys::Signals& signals_;
     sys::Clocks& clocks_;
-    TrackerSink& sink_;
+    Tracker& tracker_;
     grouping::GroupId group_;
     std::chrono::nanoseconds deadline_;
     std::set<pid_t> spared_;

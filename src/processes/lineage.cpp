@@ -125,10 +125,10 @@ Process* Lineage::insert(const Event& event, grouping::MembershipId membership) 
     if (stat) {
         process.session = stat->session;
         process.group = stat->process_group;
-        if (stat->threads > 1) {  // their own events are still to come, or are already over
-            process.threads = stat->threads;
-            process.flags |= process_recount;
-        }
+    }
+    if (event.count > 1) {  // met by a sweep; where events are told, those of its threads are still to come
+        process.threads = event.count;
+        process.flags |= process_recount;
     }
     return &process;
 }

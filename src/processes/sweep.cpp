@@ -28,8 +28,8 @@ void Sweep::compare(Walk& walk, const sys::ProcStat& stat) {
         known = nullptr;
     }
     if (known == nullptr) {
-        if (stat.ended()) {
-            return;  // its time will come with whoever waits for it
+        if (stat.ended() && stat.parent == table_.root()) {
+            return;  // gpc-init is about to say so itself
         }
         tell(EventKind::fork);
         known = table_.find(stat.pid);
@@ -107,13 +107,16 @@ void Sweep::check_missing(Walk& walk) {
 }
 
 base::Result<> Sweep::run(TrackerSink& sink) {
-    if (auto root = files_.stat(table_.root()); !root) {
+    Walk walk{.sink = sink};
+    auto root = files_.stat(table_.root());
+    if (root) {
+        walk_from(walk, table_.root());
+    }
+    check_missing(walk);  // also when gpc-init is gone: those who are known are to be killed then
+    sink.handle(Event{.kind = EventKind::swept});
+    if (!root) {
         return base::pass(root);
     }
-    Walk walk{.sink = sink};
-    walk_from(walk, table_.root());
-    check_missing(walk);
-    sink.handle(Event{.kind = EventKind::swept});
     return {};
 }
 

@@ -61,12 +61,20 @@ Watcher::~Watcher() = default;
 std::optional<grouping::MembershipId> Watcher::intent(pid_t pid) {
     for (std::uint32_t index = 0; index < kept_.started_count; ++index) {
         if (kept_.started[index].pid == pid) {
-            grouping::Places places{};
-            places[hierarchy_.value] = groups_[kept_.started[index].group];
-            return forest.intern(places);
+            return membership(kept_.started[index].group);
         }
     }
     return std::nullopt;
+}
+
+grouping::MembershipId Watcher::membership(std::uint32_t group) {
+    grouping::Places places{};
+    places[hierarchy_.value] = groups_[group];
+    return forest.intern(places);
+}
+
+std::optional<grouping::MembershipId> Watcher::marked(std::string_view value) {
+    return value == "a" ? std::optional(membership(0)) : std::nullopt;
 }
 
 void Watcher::check_monotonic() {

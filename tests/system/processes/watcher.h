@@ -61,7 +61,8 @@ class Watcher final : public processes::Origins, public processes::Observer {
 
   private:
     std::optional<grouping::MembershipId> intent(pid_t pid) override;
-    std::optional<grouping::MembershipId> marked(std::string_view) override { return std::nullopt; }
+    std::optional<grouping::MembershipId> marked(std::string_view value) override;
+    grouping::MembershipId membership(std::uint32_t group);
     void on_emptied(grouping::GroupId group) override { emptied.push_back(group); }
     void on_lost() override { ++losses; }
     void on_attributed(processes::Process& orphan, processes::Attribution how) override {

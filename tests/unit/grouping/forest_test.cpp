@@ -259,3 +259,17 @@ TEST_CASE_METHOD(Fixture, "a forest is restored with its numbers") {
     clash.id = HierarchyId{5};
     CHECK(successor.restore_hierarchy(clash).error().code == EBUSY);
 }
+
+TEST_CASE("a place that is taken and left thousands of times can be taken again each time") {
+    Forest forest;
+    const auto group = forest.create_group(forest.hierarchy(HierarchyId{0})->root, "unit").value();
+    Places places{};
+    places[0] = group;
+    for (int round = 0; round < 5000; ++round) {
+        const auto id = forest.intern(places);
+        forest.acquire(id);
+        REQUIRE(forest.group(group)->processes == 1);
+        forest.release(id);
+    }
+    CHECK(forest.group(group)->processes == 0);
+}

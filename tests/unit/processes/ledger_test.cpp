@@ -228,7 +228,7 @@ TEST_CASE("without word of exits an unknown child is where its parent is") {
     world.tracker->set_quality(processes::TrackingQuality::sampled);
     world.ledger->set_quality(processes::TrackingQuality::sampled);
     const pid_t parent = world.machine.fork(World::init);
-    world.origins.intents[parent] = world.in("a");
+    world.origins.intents[parent] = world.places("a");
     REQUIRE(world.lineage->resync());
     for (int index = 0; index < 10; ++index) {
         const pid_t child = world.machine.fork(parent);

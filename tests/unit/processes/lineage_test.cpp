@@ -117,7 +117,7 @@ TEST_CASE("an unexplained child of gpc-init is attributed") {
         const pid_t pid = world.clone_parent(web);
         world.machine.at(pid).session = world.machine.at(pid).group = pid;
         world.machine.at(pid).environment = std::string("A=1\0GPCSUP_ID=other\0", 20);
-        world.origins.markers["other"] = world.in("b");
+        world.origins.markers["other"] = world.places("b");
         world.tracker->drain().value();
         CHECK(world.place(pid) == "b");
         CHECK(attributed_as(pid) == Attribution::marker);
@@ -136,7 +136,7 @@ TEST_CASE("an unexplained child of gpc-init is attributed") {
         CHECK(world.place(pid).empty());
         CHECK(attributed_as(pid) == Attribution::nobody);
         world.machine.at(pid).environment = std::string("GPCSUP_ID=other\0", 16);
-        world.origins.markers["other"] = world.in("b");
+        world.origins.markers["other"] = world.places("b");
         world.exec(pid);
         world.tracker->drain().value();
         CHECK(world.place(pid) == "b");
@@ -246,7 +246,7 @@ TEST_CASE("a sweep alone tells the same story") {
     world.tracker->set_quality(processes::TrackingQuality::sampled);
     const pid_t web = world.machine.fork(World::init);
     world.machine.at(web).session = web;
-    world.origins.intents[web] = world.in("a");
+    world.origins.intents[web] = world.places("a");
     const pid_t child = world.machine.fork(web);
     const pid_t grandchild = world.machine.fork(child);
     REQUIRE(world.lineage->resync());

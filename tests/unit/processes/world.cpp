@@ -11,6 +11,7 @@ using processes::Event;
 using processes::EventKind;
 
 World::World() : ring(std::make_unique<wire::ExitRing>()) {
+    origins.forest = &forest;
     const std::vector<std::string> controllers{"cpuacct"};
     hierarchy = forest.create_hierarchy("acct", controllers).value();
     root_group = forest.hierarchy(hierarchy)->root;
@@ -52,17 +53,17 @@ void World::successor() {
     REQUIRE(lineage->resync());
 }
 
-grouping::MembershipId World::in(std::string_view name) {
+grouping::Places World::places(std::string_view name) {
     grouping::Places places{};
     places[hierarchy.value] = name.empty() ? root_group : group(name);
-    return forest.intern(places);
+    return places;
 }
 
 pid_t World::service(std::string_view group_name) {
     const pid_t pid = machine.fork(init);
     machine.at(pid).session = machine.at(pid).group = pid;
     machine.at(pid).environment = "";
-    origins.intents[pid] = in(group_name);
+    origins.intents[pid] = places(group_name);
     where_[pid] = group_name;
     tracker->push({.kind = EventKind::fork, .process = pid, .thread = pid, .parent = init});
     return pid;

@@ -55,7 +55,7 @@ class FakeOrigins final : public processes::Origins {
   public:
     std::optional<grouping::MembershipId> intent(pid_t pid) override {
         const auto found = intents.find(pid);
-        return found != intents.end() ? std::optional(found->second) : std::nullopt;
+        return found != intents.end() ? std::optional(forest->intern(found->second)) : std::nullopt;
     }
     std::optional<pid_t> trapped_creator(pid_t pid) override {
         const auto found = creators.find(pid);
@@ -63,11 +63,12 @@ class FakeOrigins final : public processes::Origins {
     }
     std::optional<grouping::MembershipId> marked(std::string_view value) override {
         const auto found = markers.find(std::string(value));
-        return found != markers.end() ? std::optional(found->second) : std::nullopt;
+        return found != markers.end() ? std::optional(forest->intern(found->second)) : std::nullopt;
     }
-    std::map<pid_t, grouping::MembershipId> intents;
+    grouping::Forest* forest = nullptr;
+    std::map<pid_t, grouping::Places> intents;
     std::map<pid_t, pid_t> creators;
-    std::map<std::string, grouping::MembershipId> markers;
+    std::map<std::string, grouping::Places> markers;
 };
 
 class FakeObserver final : public processes::Observer {
@@ -97,7 +98,8 @@ class World {
     World();
 
     // Groups of the hierarchy `acct`, by name; "" is the root.
-    grouping::MembershipId in(std::string_view name);
+    grouping::MembershipId in(std::string_view name) { return forest.intern(places(name)); }
+    grouping::Places places(std::string_view name);
     grouping::GroupId group(std::string_view name) { return forest.child(root_group, name).value(); }
 
     pid_t service(std::string_view group_name);  // a child of gpc-init, by start intent
