@@ -70,7 +70,7 @@ class Handler {
                                std::span<const std::pair<std::string, std::string>> settings) = 0;
     virtual base::Result<std::uint64_t> job(const Caller& caller, JobKind kind, Names units,
                                             std::uint64_t token) = 0;
-    virtual void wait(std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
+    virtual void wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
     virtual base::Result<std::uint32_t> kill(const Caller& caller, Text what, int signal, Text whom) = 0;
     virtual Json attach(const Caller& caller, Names what, Names groups, Text scope) = 0;
     virtual base::Result<> create_group(const Caller& caller, Text group, Text how) = 0;

@@ -150,7 +150,7 @@ int wait(sd_bus_message* call, void* data, sd_bus_error*) {
         return code;
     }
     std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
-    session_of(data).handler.wait(number, timeout, Reply([kept](const base::Result<std::string>& settled) {
+    session_of(data).handler.wait(session_of(data).caller, number, timeout, Reply([kept](const base::Result<std::string>& settled) {
                                       if (settled) {
                                           sd_bus_reply_method_return(kept.get(), "s", settled->c_str());
                                           return;

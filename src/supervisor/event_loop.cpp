@@ -14,6 +14,7 @@ struct Watch::State {
 };
 
 Watch::Watch(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Watch::Watch() = default;
 Watch::Watch(Watch&&) noexcept = default;
 Watch& Watch::operator=(Watch&&) noexcept = default;
 Watch::~Watch() = default;

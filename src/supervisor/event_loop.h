@@ -13,7 +13,7 @@ namespace gpcsup::supervisor {
 
 class Watch {  // one event source; movable, ends when destroyed
   public:
-    Watch() = default;
+    Watch();
     Watch(Watch&&) noexcept;
     Watch& operator=(Watch&&) noexcept;
     ~Watch();

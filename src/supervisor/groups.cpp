@@ -195,13 +195,13 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
     return done;
 }
 
-base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name) {
+base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name, Lifetime lifetime) {
     if (auto existing = forest_.child(parent, name)) {
         return *existing;
     }
     auto made = controllers_.create_group(parent, name);
     if (made) {
-        forest_.group(*made)->auto_remove = true;
+        forest_.group(*made)->auto_remove = lifetime == Lifetime::until_empty;
         write_group(*made, "");
     }
     return made;

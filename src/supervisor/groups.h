@@ -32,8 +32,9 @@ class Groups final : public grouping::PlacementLog {
     base::Result<> remove(grouping::GroupId group);
     base::Result<> rename(grouping::GroupId group, std::string_view name);
     base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
-    // A group that goes when it is empty: a unit's own. An existing one is used.
-    base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name);
+    // A unit's own group below `parent`; an existing one is used.
+    enum class Lifetime { until_empty, until_removed };
+    base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name, Lifetime lifetime);
 
     // Everybody moves or nobody does. The processes are identified, the groups at most one a hierarchy.
     grouping::PlacementOutcome attach(grouping::Population& population,

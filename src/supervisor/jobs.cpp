@@ -36,10 +36,7 @@ Progress progress(JobGoal goal, State state) {
             }
             return units::is_down(state) ? Progress::well : Progress::going_on;
         case JobGoal::ended:
-            if (state == State::done) {
-                return Progress::well;
-            }
-            return units::is_down(state) ? Progress::badly : Progress::going_on;
+            return units::is_down(state) || state == State::done ? Progress::well : Progress::going_on;
     }
     return Progress::going_on;
 }
@@ -135,9 +132,9 @@ void Jobs::forget_old() {
     }
 }
 
-void Jobs::settle(Part& part, const units::UnitState* state, bool ok) {
+void Jobs::settle(Part& part, const units::UnitState* state, Verdict verdict) {
     part.settled = true;
-    part.ok = ok;
+    part.ok = verdict == Verdict::well;
     if (state != nullptr) {
         part.outcome = outcome_of(part.unit, *state, states_.exec_failure(part.unit));
     }
@@ -184,12 +181,12 @@ void Jobs::review(Job& job) {
         if (state == nullptr) {
             part.outcome = {{"name", part.unit},    {"state", "inactive"}, {"reason", "the unit is gone"},
                             {"exit_code", nullptr}, {"signal", nullptr},   {"exec", nullptr}};
-            settle(part, nullptr, job.goal == JobGoal::stopped);
+            settle(part, nullptr, job.goal == JobGoal::stopped ? Verdict::well : Verdict::badly);
             changed = true;
             continue;
         }
         if (const Progress now = progress(job.goal, state->state); now != Progress::going_on) {
-            settle(part, state, now == Progress::well);
+            settle(part, state, now == Progress::well ? Verdict::well : Verdict::badly);
             changed = true;
         }
     }
@@ -214,7 +211,7 @@ void Jobs::unit_gone(std::string_view name) {
     for (auto& [number, job] : jobs_) {
         for (Part& part : job.parts) {
             if (part.unit == name && !part.settled && state != nullptr) {
-                settle(part, state, progress(job.goal, state->state) == Progress::well);
+                settle(part, state, progress(job.goal, state->state) == Progress::well ? Verdict::well : Verdict::badly);
                 write(job);
             }
         }

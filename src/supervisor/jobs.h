@@ -82,7 +82,8 @@ class Jobs {
         control::Reply reply;
     };
     void write(const Job& job);
-    void settle(Part& part, const units::UnitState* state, bool ok);
+    enum class Verdict { well, badly };
+    void settle(Part& part, const units::UnitState* state, Verdict verdict);
     void review(Job& job);
     void answer(const Job& job);
     [[nodiscard]] std::string to_json(const Job& job);

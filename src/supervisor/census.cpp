@@ -1,0 +1,184 @@
+#include "supervisor/census.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+
+#include "sys/netlink.h"
+
+namespace gpcsup::supervisor {
+
+namespace {
+
+constexpr std::size_t events_a_round = 256;                    // then others have their turn
+constexpr std::uint64_t settle_interval_ns = 1'000'000'000;    // a round reads a file for each process
+
+}  // namespace
+
+// Between tracker and lineage: gpc-enforce's flights are settled by the fork events' own times.
+class Census::Relay final : public processes::TrackerSink {
+  public:
+    explicit Relay(Census& census) : census_(census) {}
+    void handle(const processes::Event& event) override {
+        const bool starts_task = event.kind == processes::EventKind::fork || event.kind == processes::EventKind::thread_start;
+        if (starts_task && event.timestamp_ns != 0 && census_.fork_event_) {
+            census_.fork_event_(event.parent, event.timestamp_ns);
+        }
+        census_.lineage_->handle(event);
+    }
+
+  private:
+    Census& census_;
+};
+
+Census::Census(EventLoop& loop, KeeperLink& keeper, grouping::Forest& forest, CensusNews& news)
+    : loop_(loop), keeper_(keeper), forest_(forest), news_(news) {}
+
+Census::~Census() {
+    if (ring_ != nullptr) {
+        munmap(ring_, sizeof *ring_);
+    }
+}
+
+base::Result<> Census::open(pid_t init_pid) {
+    auto files = sys::RealProcFiles::open();
+    if (!files) {
+        return base::pass(files);
+    }
+    files_ = std::make_unique<sys::RealProcFiles>(std::move(*files));
+    signals_ = std::make_unique<sys::RealSignals>(*files_);
+    base::Fd kept = keeper_.take(wire::KeepClass::process_table);
+    const bool adopted = static_cast<bool>(kept);
+    auto table = adopted ? processes::ProcessTable::adopt(forest_, std::move(kept), init_pid)
+                         : processes::ProcessTable::create(forest_, init_pid);
+    if (!table) {
+        return base::pass(table);
+    }
+    table_ = std::move(*table);
+    if (!adopted) {
+        if (auto done = keeper_.keep(wire::KeepClass::process_table, 0, "processes", table_->descriptor()); !done) {
+            return done;
+        }
+    }
+    ledger_ = std::make_unique<processes::Ledger>(*table_, *files_, clocks_);
+    lineage_ = std::make_unique<processes::Lineage>(forest_, *table_, *ledger_, *files_, static_cast<processes::Origins&>(*this),
+                                                    static_cast<processes::Observer&>(*this));
+    relay_ = std::make_unique<Relay>(*this);
+    counter_ = std::make_unique<processes::TaskCounter>(*table_, *files_, *relay_);
+    if (auto ring = open_ring(); !ring) {
+        return ring;
+    }
+    return open_tracker();
+}
+
+base::Result<> Census::open_ring() {
+    ring_memory_ = keeper_.take(wire::KeepClass::exit_ring);
+    void* memory = mmap(nullptr, sizeof(wire::ExitRing), PROT_READ | PROT_WRITE, MAP_SHARED, ring_memory_.get(), 0);
+    if (memory == MAP_FAILED) {
+        return base::fail(errno, "map", "gpc-init's exit ring");
+    }
+    ring_ = static_cast<wire::ExitRing*>(memory);
+    if (ring_->version != wire::exit_ring_version) {
+        return base::fail(EPROTO, "read", "gpc-init's exit ring", "use `gpcsup reexec` after an upgrade");
+    }
+    exits_ = std::make_unique<processes::ExitReader>(
+        *ring_, *table_, *lineage_, *ledger_,
+        [this](const wire::ExitRecord& record, const processes::Process* process) { news_.reaped(record, process); });
+    return {};
+}
+
+base::Result<> Census::open_tracker() {
+    base::Fd connector = keeper_.take(wire::KeepClass::connector);
+    base::Fd taskstats = keeper_.take(wire::KeepClass::taskstats);
+    if (!connector) {
+        auto opened = sys::open_connector();
+        if (opened) {
+            connector = std::move(*opened);
+            if (auto kept = keeper_.keep(wire::KeepClass::connector, 0, "connector", connector.get()); !kept) {
+                return kept;
+            }
+            if (auto statistics = sys::open_taskstats()) {
+                taskstats = std::move(*statistics);
+                if (auto kept = keeper_.keep(wire::KeepClass::taskstats, 0, "taskstats", taskstats.get()); !kept) {
+                    return kept;
+                }
+            }
+        } else {
+            reason_ = opened.error().message();
+        }
+    }
+    if (connector) {
+        tracker_ = std::make_unique<processes::ConnectorTracker>(*relay_, std::move(connector), std::move(taskstats));
+    } else {
+        auto sweep = processes::SweepTracker::create(*relay_, *table_, *files_);
+        if (!sweep) {
+            return base::pass(sweep);
+        }
+        tracker_ = std::move(*sweep);
+    }
+    ledger_->set_quality(tracker_->quality());
+    return {};
+}
+
+base::Result<> Census::watch() {
+    auto watch = loop_.on_readable(tracker_->descriptor(), EventLoop::Priority::processes, [this] {
+        (void)tracker_->on_readable(events_a_round);  // a loss ends in a resynchronisation inside
+        news_.news_taken();
+    });
+    if (!watch) {
+        return base::pass(watch);
+    }
+    tracker_watch_ = std::move(*watch);
+    return {};
+}
+
+base::Result<> Census::resync() { return lineage_->resync(); }
+
+void Census::drain_tracker() {
+    if (tracker_->quality() == processes::TrackingQuality::exact) {
+        (void)tracker_->drain();
+    }
+}
+
+void Census::fold_exits() { (void)exits_->drain(*tracker_); }
+
+void Census::take_news() {
+    drain_tracker();
+    fold_exits();
+    news_.news_taken();
+}
+
+base::Result<base::ProcessId> Census::born(pid_t pid, grouping::MembershipId membership) {
+    auto process = lineage_->born(pid, membership);
+    if (process) {
+        return (*process)->id();
+    }
+    for (std::uint64_t at = ring_->tail.load(); at != ring_->head.load(); ++at) {
+        const wire::ExitRecord& record = ring_->records[at % wire::exit_ring_capacity];
+        if (record.pid == pid) {
+            return base::ProcessId{pid, record.start_time};
+        }
+    }
+    return base::pass(process);
+}
+
+processes::TaskCount Census::count_exactly(grouping::GroupId group) {
+    drain_tracker();
+    return counter_->exact(group, tracker_->quality());
+}
+
+processes::CpuTime Census::cpu_time(grouping::GroupId group) {
+    const std::uint64_t now = monotonic_now_ns();
+    if (now - last_round_ns_ > settle_interval_ns) {
+        last_round_ns_ = now;
+        ledger_->settle_round();
+    }
+    ledger_->sample_members(group);
+    return table_->books().usage(group);
+}
+
+processes::GroupKill Census::group_kill(grouping::GroupId group, std::chrono::nanoseconds patience) {
+    return {*table_, *files_, *signals_, clocks_, *tracker_, group, patience};
+}
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,105 @@
+#pragma once
+// The processes below gpc-init, kept up to date: table, ledger, lineage, tracker and exit records wired together. It brings news
+// in when asked (drain) or when the loop has some, and tells the supervisor through CensusNews. It starts and signals nothing.
+
+#include <memory>
+
+#include "processes/connector_tracker.h"
+#include "processes/exit_reader.h"
+#include "processes/group_kill.h"
+#include "processes/lineage.h"
+#include "processes/sweep_tracker.h"
+#include "processes/task_count.h"
+#include "supervisor/event_loop.h"
+#include "supervisor/keeper_link.h"
+#include "sys/affinity.h"
+#include "sys/machine.h"
+#include "sys/pidfd.h"
+
+namespace gpcsup::supervisor {
+
+class CensusNews {
+  public:
+    virtual ~CensusNews() = default;
+    virtual void forked(const processes::Process* parent, processes::Process& child) = 0;
+    virtual void executed(processes::Process& process) = 0;
+    virtual void exited(const processes::Process& process) = 0;  // still a member
+    virtual void emptied(grouping::GroupId group) = 0;
+    virtual void attributed(processes::Process& orphan, processes::Attribution how) = 0;
+    virtual void reaped(const wire::ExitRecord& record, const processes::Process* process) = 0;
+    virtual void untracked(pid_t pid) = 0;  // the process table is full
+    // Called after any of the above, when the news at hand has been taken in.
+    virtual void news_taken() = 0;
+    virtual std::optional<grouping::MembershipId> started_by_us(pid_t pid) = 0;
+    virtual std::optional<grouping::MembershipId> unit_places(std::string_view unit) = 0;
+};
+
+class Census final : private processes::Observer, private processes::Origins {
+  public:
+    Census(EventLoop& loop, KeeperLink& keeper, grouping::Forest& forest, CensusNews& news);
+    ~Census() override;
+
+    // Adopts what gpc-init kept, or makes it: the exit ring, the process table (the forest must be complete), the sockets.
+    base::Result<> open(pid_t init_pid);
+    base::Result<> watch();   // from here on the loop brings the news
+    base::Result<> resync();  // compares everything with /proc
+
+    void drain_tracker();          // everything the tracker has heard of until now
+    void fold_exits();             // and the exit records behind it
+    void take_news();              // both, and tells news_taken
+
+    [[nodiscard]] processes::ProcessTable& table() { return *table_; }
+    [[nodiscard]] processes::Ledger& ledger() { return *ledger_; }
+    [[nodiscard]] processes::Lineage& lineage() { return *lineage_; }
+    [[nodiscard]] sys::ProcFiles& files() { return *files_; }
+    [[nodiscard]] sys::Clocks& clocks() { return clocks_; }
+    [[nodiscard]] sys::Signals& signals() { return *signals_; }
+    [[nodiscard]] processes::TrackingQuality quality() const { return tracker_->quality(); }
+    [[nodiscard]] std::string tracking_reason() const { return reason_; }
+    // A process that gpcsupd has just made, also when it has ended already and waits in the exit ring.
+    base::Result<base::ProcessId> born(pid_t pid, grouping::MembershipId membership);
+    [[nodiscard]] processes::TaskCount count_exactly(grouping::GroupId group);
+    // CPU time here and below, sampled now.
+    [[nodiscard]] processes::CpuTime cpu_time(grouping::GroupId group);
+    [[nodiscard]] processes::GroupKill group_kill(grouping::GroupId group, std::chrono::nanoseconds patience);
+    // Told of each fork with the forking thread and the kernel's time, before the tables are.
+    void on_fork_event(std::function<void(pid_t parent_thread, std::uint64_t kernel_ns)> listener) { fork_event_ = std::move(listener); }
+
+  private:
+    class Relay;
+    base::Result<> open_ring();
+    base::Result<> open_tracker();
+    // processes::Observer
+    void on_fork(const processes::Process* parent, processes::Process& child) override { news_.forked(parent, child); }
+    void on_exec(processes::Process& process) override { news_.executed(process); }
+    void on_exit(const processes::Process& process) override { news_.exited(process); }
+    void on_emptied(grouping::GroupId group) override { news_.emptied(group); }
+    void on_attributed(processes::Process& orphan, processes::Attribution how) override { news_.attributed(orphan, how); }
+    void on_refused(pid_t pid) override { news_.untracked(pid); }
+    // processes::Origins
+    std::optional<grouping::MembershipId> intent(pid_t pid) override { return news_.started_by_us(pid); }
+    std::optional<grouping::MembershipId> marked(std::string_view unit) override { return news_.unit_places(unit); }
+
+    EventLoop& loop_;
+    KeeperLink& keeper_;
+    grouping::Forest& forest_;
+    CensusNews& news_;
+    std::unique_ptr<sys::RealProcFiles> files_;
+    sys::RealClocks clocks_;
+    std::unique_ptr<sys::RealSignals> signals_;
+    std::unique_ptr<processes::ProcessTable> table_;
+    std::unique_ptr<processes::Ledger> ledger_;
+    std::unique_ptr<processes::Lineage> lineage_;
+    std::unique_ptr<Relay> relay_;
+    std::unique_ptr<processes::Tracker> tracker_;
+    std::unique_ptr<processes::TaskCounter> counter_;
+    wire::ExitRing* ring_ = nullptr;
+    base::Fd ring_memory_;
+    std::unique_ptr<processes::ExitReader> exits_;
+    std::function<void(pid_t, std::uint64_t)> fork_event_;
+    std::string reason_;
+    std::uint64_t last_round_ns_ = 0;  // of settling
+    Watch tracker_watch_;
+};
+
+}  // namespace gpcsup::supervisor

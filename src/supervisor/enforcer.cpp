@@ -1,0 +1,183 @@
+#include "supervisor/enforcer.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "launch/trap_table.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+
+namespace {
+
+constexpr std::uint64_t tell_interval_ns = 1'000'000'000;  // refusals of one group, as events
+
+// The controller of each kind of budget, whose hierarchy decides which group counts.
+constexpr std::array<std::string_view, launch::budget_kinds> controller_of_kind = {"numtasks", "numtasks", "numfiles"};
+
+}  // namespace
+
+Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest, Chronicle& chronicle)
+    : loop_(loop), keeper_(keeper), census_(census), forest_(forest), chronicle_(chronicle) {}
+
+base::Result<> Enforcer::open() {
+    const auto parent_of = [this](launch::GroupKey key) -> launch::GroupKey {
+        const grouping::Group* group = forest_.group(GroupId{key});
+        return group == nullptr ? 0 : group->parent.value;
+    };
+    base::Fd kept = keeper_.take(wire::KeepClass::enforcement_table);
+    const bool adopted = static_cast<bool>(kept);
+    auto client = adopted ? launch::EnforcementClient::adopt(std::move(kept), parent_of)
+                          : launch::EnforcementClient::create(parent_of);
+    if (!client) {
+        return base::pass(client);
+    }
+    client_ = std::move(*client);
+    if (!adopted) {
+        launch::fill_classes(client_->table());
+        if (auto done = keeper_.keep(wire::KeepClass::enforcement_table, 0, "enforcement", client_->descriptor()); !done) {
+            return done;
+        }
+    }
+    wakeup_ = keeper_.take(wire::KeepClass::supervisor_wakeup);
+    enforce_wakeup_ = keeper_.take(wire::KeepClass::enforce_wakeup);
+    client_->use_wakeup(enforce_wakeup_.get());
+    recounter_ = std::make_unique<launch::Recounter>(
+        *client_, probe_, [this](launch::GroupKey group, wire::BudgetKind kind) -> std::uint64_t {
+            const auto count = census_.count_exactly(GroupId{group});
+            return kind == wire::BudgetKind::processes ? count.processes : count.tasks;
+        });
+    census_.on_fork_event([this](pid_t thread, std::uint64_t kernel_ns) { recounter_->note_fork(thread, kernel_ns); });
+    return {};
+}
+
+base::Result<> Enforcer::watch(const std::string& reader_program, AffinityService::AllowedCpus allowed) {
+    affinity_ = std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(allowed));
+    if (auto opened = affinity_->open(); !opened) {
+        return opened;
+    }
+    auto watch = loop_.on_readable(wakeup_.get(), EventLoop::Priority::enforcement, [this] {
+        eventfd_t count = 0;
+        (void)eventfd_read(wakeup_.get(), &count);
+        take_requests();
+    });
+    if (!watch) {
+        return base::pass(watch);
+    }
+    wakeup_watch_ = std::move(*watch);
+    return {};
+}
+
+void Enforcer::take_requests() {
+    census_.drain_tracker();
+    recounter_->run();
+    for (const launch::ParkedCall& call : client_->take_parked()) {
+        affinity_->take(call);
+    }
+    tell_refusals();
+}
+
+base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) {
+    auto row = client_->publish({group.value, kind, limit, refuse_errno});
+    if (!row) {
+        return base::pass(row);
+    }
+    client_->kick();  // what waits for room may have it now
+    return {};
+}
+
+void Enforcer::retire(GroupId group, wire::BudgetKind kind) {
+    if (auto row = client_->find(group.value, kind)) {
+        client_->retire(*row);
+    }
+    last_told_ns_.erase(group);
+}
+
+std::uint64_t Enforcer::failcnt(GroupId group, wire::BudgetKind kind) {
+    auto row = client_->find(group.value, kind);
+    return row ? client_->budget(*row).failcnt.load() : 0;
+}
+
+launch::EnforcedPlace Enforcer::enforced_place(const grouping::Places& places) const {
+    launch::EnforcedPlace place{};
+    for (std::size_t kind = 0; kind < place.size(); ++kind) {
+        if (const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(controller_of_kind[kind])) {
+            place[kind] = places[hierarchy->id.value].value;
+        }
+    }
+    return place;
+}
+
+base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key, std::span<const wire::TrapClass> classes,
+                                                   const grouping::Places& places) {
+    for (const std::uint64_t closed : client_->closed_domains()) {
+        client_->remove_domain(closed);
+        domains_.erase(closed);
+    }
+    auto filter = filters_.get(classes);
+    if (!filter) {
+        return base::pass(filter);
+    }
+    if (auto done = client_->set_domain(key, enforced_place(places)); !done) {
+        return base::pass(done);
+    }
+    domains_.insert(key);
+    if (std::exchange(helper_, Helper::asked) == Helper::not_asked) {
+        if (auto asked = keeper_.send(wire::KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::enforce)); !asked) {
+            return base::pass(asked);
+        }
+    }
+    return Filtered{*filter, key};
+}
+
+void Enforcer::restore_domain(std::uint64_t key, const grouping::Places& places) {
+    if (client_->set_domain(key, enforced_place(places))) {
+        domains_.insert(key);
+    }
+}
+
+void Enforcer::move_domain(std::uint64_t key, const grouping::Places& places) { (void)client_->set_domain(key, enforced_place(places)); }
+
+void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places& places, const grouping::Places& domain_places) {
+    const launch::EnforcedPlace place = enforced_place(places);
+    if (place == enforced_place(domain_places)) {
+        client_->remove_override(pid);
+    } else {
+        (void)client_->set_override(pid, key, place);
+    }
+}
+
+std::string Enforcer::word() const {
+    if (domains_.empty()) {
+        return "none";
+    }
+    return client_->table().scheduling.load() == 1 ? "fifo" : "ordinary";
+}
+
+// A refused loop refuses a hundred times a second: one event a second and group carries how many there were.
+void Enforcer::tell_refusals() {
+    std::map<GroupId, std::pair<launch::RefusalRecord, std::uint64_t>> by_group;
+    for (const launch::RefusalRecord& refusal : client_->read_refusals()) {
+        auto& [newest, count] = by_group[GroupId{refusal.group}];
+        newest = refusal;
+        ++count;
+    }
+    for (const auto& [group, told] : by_group) {
+        const auto& [refusal, count] = told;
+        std::uint64_t& last = last_told_ns_[group];
+        if (refusal.monotonic_ns - last < tell_interval_ns || forest_.group(group) == nullptr) {
+            continue;
+        }
+        last = refusal.monotonic_ns;
+        const auto row = client_->find(group.value, refusal.kind);
+        chronicle_.note("refused", {{"group", forest_.full_path(group)},
+                                    {"attribute", refusal.kind == wire::BudgetKind::processes ? "numtasks.process_limit" : "numtasks.limit"},
+                                    {"pid", refusal.tid},
+                                    {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
+    }
+}
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,69 @@
+#pragma once
+// gpcsupd's part in enforcement: limits and places as rows of the shared table, exact counts when gpc-enforce asks for them,
+// calls performed on members' behalf, refusals told as events. What a limit is, the controllers say; who decides is gpc-enforce.
+
+#include <map>
+#include <set>
+
+#include "controllers/dispatcher.h"
+#include "launch/enforcement_table.h"
+#include "launch/filter.h"
+#include "launch/recount.h"
+#include "supervisor/affinity_service.h"
+#include "supervisor/census.h"
+#include "supervisor/chronicle.h"
+
+namespace gpcsup::supervisor {
+
+class Enforcer {
+  public:
+    Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest, Chronicle& chronicle);
+
+    base::Result<> open();   // adopts or makes the table
+    base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus allowed);
+    void retire_unclaimed() { client_->retire_unclaimed(); }  // after everything has been restored
+
+    // Limits, for the controllers' Host.
+    base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno);
+    void retire(grouping::GroupId group, wire::BudgetKind kind);
+    [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
+
+    // A filtered start: the domain is in the table before the process is made. gpc-enforce is asked for if it does not run yet.
+    struct Filtered {
+        std::shared_ptr<const launch::Filter> filter;
+        std::uint64_t key = 0;
+    };
+    base::Result<Filtered> prepare(std::uint64_t key, std::span<const wire::TrapClass> classes, const grouping::Places& places);
+    void restore_domain(std::uint64_t key, const grouping::Places& places);
+    void move_domain(std::uint64_t key, const grouping::Places& places);
+    // One process of a domain is somewhere else than the domain (or back).
+    void move_process(pid_t pid, std::uint64_t key, const grouping::Places& places, const grouping::Places& domain_places);
+    void forget_process(pid_t pid) { client_->remove_override(pid); }
+    [[nodiscard]] bool has_domain(std::uint64_t key) const { return domains_.contains(key); }
+
+    [[nodiscard]] std::string word() const;  // "fifo", "ordinary", "none"
+    void take_requests();                    // what gpc-enforce parked
+
+  private:
+    [[nodiscard]] launch::EnforcedPlace enforced_place(const grouping::Places& places) const;
+    void tell_refusals();
+
+    EventLoop& loop_;
+    KeeperLink& keeper_;
+    Census& census_;
+    grouping::Forest& forest_;
+    Chronicle& chronicle_;
+    std::unique_ptr<launch::EnforcementClient> client_;
+    launch::SystemThreadProbe probe_;
+    std::unique_ptr<launch::Recounter> recounter_;
+    launch::FilterCache filters_;
+    std::unique_ptr<AffinityService> affinity_;
+    std::set<std::uint64_t> domains_;
+    base::Fd wakeup_;          // gpc-enforce → us
+    base::Fd enforce_wakeup_;  // us → gpc-enforce
+    Watch wakeup_watch_;
+    enum class Helper { not_asked, asked } helper_ = Helper::not_asked;
+    std::map<grouping::GroupId, std::uint64_t> last_told_ns_;  // refusals are told at a bounded rate
+};
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,55 @@
+#include "supervisor/host.h"
+
+#include "supervisor/enforcer.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+
+base::CpuList MachineHost::online_cpus() { return machine_.online_cpus().value_or(base::CpuList::up_to(1)); }
+
+base::CpuList MachineHost::online_nodes() { return machine_.online_nodes().value_or(base::CpuList::up_to(1)); }
+
+base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::CpuList& cpus) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.set_process(process, cpus);
+}
+
+base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.get(process.pid);
+}
+
+controllers::Host::CpuTime MachineHost::cpu_time(GroupId group) {
+    const processes::CpuTime time = census_.cpu_time(group);
+    return {time.usage_ns, time.user_ns, time.system_ns, time.estimated_ns};
+}
+
+controllers::Host::TaskCount MachineHost::task_count(GroupId group) {
+    const processes::TaskCount count = census_.count_exactly(group);
+    std::uint64_t& peak = peaks_[group];
+    peak = std::max(peak, count.tasks);
+    return {count.tasks, count.processes, peak};
+}
+
+void MachineHost::note_fork(const grouping::Places& places) {
+    for (const GroupId place : places) {
+        for (const grouping::Group* group = forest_.group(place); group != nullptr; group = forest_.group(group->parent)) {
+            std::uint64_t& highest = peaks_[group->id];
+            highest = std::max<std::uint64_t>(highest, group->populated);
+        }
+    }
+}
+
+base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) {
+    return enforcer_->publish(group, kind, limit, refuse_errno);
+}
+
+void MachineHost::retire_budget(GroupId group, wire::BudgetKind kind) {
+    peaks_.erase(group);
+    enforcer_->retire(group, kind);
+}
+
+std::uint64_t MachineHost::budget_failcnt(GroupId group, wire::BudgetKind kind) { return enforcer_->failcnt(group, kind); }
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,41 @@
+#pragma once
+// The machine and the tables as the controllers see them (controllers/controller.h, Host): nothing but forwarding.
+
+#include <map>
+
+#include "controllers/controller.h"
+#include "supervisor/census.h"
+
+namespace gpcsup::supervisor {
+
+class Enforcer;
+
+class MachineHost final : public controllers::Host {
+  public:
+    MachineHost(grouping::Forest& forest, Census& census) : forest_(forest), census_(census) {}
+    void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
+
+    const grouping::Forest& forest() override { return forest_; }
+    processes::ProcessTable& processes() override { return census_.table(); }
+    base::CpuList online_cpus() override;
+    base::CpuList online_nodes() override;
+    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;
+    base::Result<base::CpuList> affinity(base::ProcessId process) override;
+    CpuTime cpu_time(grouping::GroupId group) override;
+    TaskCount task_count(grouping::GroupId group) override;
+    base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) override;
+    void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
+    std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
+
+    // A fork was heard of: the peaks of the groups it is in (processes; threads are seen when they are counted).
+    void note_fork(const grouping::Places& places);
+
+  private:
+    grouping::Forest& forest_;
+    Census& census_;
+    Enforcer* enforcer_ = nullptr;
+    sys::RealMachine machine_;
+    std::map<grouping::GroupId, std::uint64_t> peaks_;
+};
+
+}  // namespace gpcsup::supervisor

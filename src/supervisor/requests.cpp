@@ -1,0 +1,309 @@
+#include "supervisor/requests.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+
+#include "base/suggestion.h"
+#include "supervisor/run_request.h"
+#include "units/names.h"
+
+namespace gpcsup::supervisor {
+
+using control::Caller;
+using grouping::GroupId;
+
+namespace {
+
+units::TimePoint now() { return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())); }
+
+constexpr std::uint64_t ownerless_grace_ns = 5'000'000'000;  // for the client of a `run` to come back after a replacement
+
+}  // namespace
+
+// Changing is for root and for the user whose supervisor this is.
+base::Result<> Requests::may_change(const Caller& caller, Text what) {
+    if (caller.uid == 0 || caller.uid == geteuid()) {
+        return {};
+    }
+    return base::refuse(EACCES, "only root and the supervisor's own user may " + std::string(what));
+}
+
+base::Result<> Requests::known(Names units) const {
+    for (const std::string& name : units) {
+        if (own_.engine_->find(name) == nullptr) {
+            const auto names = own_.engine_->names();
+            const auto near = base::nearest(name, names);
+            return base::refuse(ENOENT, "there is no unit " + name,
+                                near ? "did you mean " + std::string(*near) + "?" : "`gpcsup list` shows them");
+        }
+    }
+    return {};
+}
+
+base::Result<std::string> Requests::status(const Caller& caller, Names units, Text detail) {
+    if (auto found = known(units); !found) {
+        return base::pass(found);
+    }
+    return own_.views_->status(caller, units, detail);
+}
+
+// --- jobs ------------------------------------------------------------------------------------------------------------------
+
+base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind kind, Names units, std::uint64_t token) {
+    constexpr std::string_view verbs[] = {"start units", "stop units", "restart units", "reload units"};
+    if (auto allowed = may_change(caller, verbs[static_cast<unsigned>(kind)]); !allowed) {
+        return base::pass(allowed);
+    }
+    if (units.empty()) {
+        return base::refuse(EINVAL, "which unit?");
+    }
+    if (auto found = known(units); !found) {
+        return base::pass(found);
+    }
+    constexpr JobGoal goals[] = {JobGoal::started, JobGoal::stopped, JobGoal::started, JobGoal::reloaded};
+    const auto opened = own_.jobs_->open(goals[static_cast<unsigned>(kind)], units, token);
+    if (opened.novelty == Jobs::Opened::Novelty::known) {
+        return opened.number;
+    }
+    using Wish = base::Result<> (units::Engine::*)(std::string_view, units::TimePoint);
+    constexpr Wish wishes[] = {&units::Engine::wish_start, &units::Engine::wish_stop, &units::Engine::wish_restart,
+                               &units::Engine::wish_reload};
+    for (const std::string& unit : units) {
+        if (auto wished = (own_.engine_.get()->*wishes[static_cast<unsigned>(kind)])(unit, now()); !wished) {
+            own_.jobs_->fail(opened.number, unit, wished.error().message());
+        }
+    }
+    own_.services_->settle();
+    return opened.number;
+}
+
+void Requests::wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, control::Reply reply) {
+    for (const std::string& unit : own_.jobs_->units(job)) {
+        if (const auto ownerless = ownerless_.find(unit); ownerless != ownerless_.end() && caller.uid == ownerless->second) {
+            owned_[caller.connection].push_back(unit);
+            ownerless_.erase(ownerless);
+        }
+    }
+    own_.jobs_->wait(job, timeout_us == 0 ? 0 : monotonic_now_ns() + timeout_us * 1000, std::move(reply));
+    own_.services_->settle();  // arms the timer for this deadline
+}
+
+base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& caller, Text text, control::Streams streams) {
+    if (auto allowed = may_change(caller, "run commands here"); !allowed) {
+        return base::pass(allowed);
+    }
+    auto request = parse_run_request(text);
+    if (!request) {
+        return base::pass(request);
+    }
+    units::Declaration& unit = request->declaration;
+    if (unit.name.empty()) {
+        unit.name = "run-" + std::to_string(own_.chronicle_->next_sequence());
+    }
+    if (own_.engine_->find(unit.name) != nullptr) {
+        return base::refuse(EBUSY, "there is a unit " + unit.name + " already", "choose another --name");
+    }
+    const std::string name = unit.name;
+    const bool attached = request->client == RunRequest::Client::attached;
+    own_.chronicle_->state("", "transient/" + name, supervisor::Json::parse(text));
+    own_.chronicle_->state("", "owner/" + name, {{"uid", caller.uid}, {"attached", attached}});
+    const std::string units[] = {name};
+    const auto opened = own_.jobs_->open(attached ? JobGoal::ended : JobGoal::started, units, 0);
+    RunStreams passed;
+    if (attached) {
+        passed = {std::move(streams.input), std::move(streams.output), std::move(streams.error)};
+    }
+    if (auto started = own_.services_->start_transient(std::move(unit), std::move(passed)); !started) {
+        own_.chronicle_->erase("", "transient/" + name);
+        return base::pass(started);
+    }
+    if (attached) {
+        owned_[caller.connection].push_back(name);
+    }
+    own_.services_->settle();
+    return std::pair(name, opened.number);
+}
+
+// The client of a `run` has gone: its unit goes, too.
+void Requests::disconnected(std::uint64_t connection) {
+    const auto owned = owned_.extract(connection);
+    if (owned.empty()) {
+        return;
+    }
+    for (const std::string& unit : owned.mapped()) {
+        (void)own_.engine_->wish_stop(unit, now());  // ENOENT: it has ended already
+    }
+    own_.services_->settle();
+}
+
+void Requests::adopt_owners(const journal::States& states) {
+    for (auto at = states.lower_bound("owner/"); at != states.end() && at->first.starts_with("owner/"); ++at) {
+        const std::string unit = at->first.substr(6);
+        const auto body = nlohmann::json::parse(at->second.body, nullptr, false);
+        if (own_.engine_->find(unit) == nullptr) {
+            own_.chronicle_->erase("", at->first);
+        } else if (body.is_object() && body.value("attached", false)) {
+            ownerless_[unit] = body.value("uid", uid_t{0});
+        }
+    }
+    if (ownerless_.empty()) {
+        return;
+    }
+    auto timer = own_.loop_->on_time(EventLoop::Priority::clients, [this] {
+        for (const auto& [unit, uid] : std::exchange(ownerless_, {})) {
+            (void)own_.engine_->wish_stop(unit, now());
+        }
+        own_.services_->settle();
+    });
+    if (timer) {
+        ownerless_timer_ = std::move(*timer);
+        own_.loop_->arm(ownerless_timer_, monotonic_now_ns() + ownerless_grace_ns);
+    }
+}
+
+// --- signals ---------------------------------------------------------------------------------------------------------------
+
+base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int signal, Text whom) {
+    if (auto allowed = may_change(caller, "send signals"); !allowed) {
+        return base::pass(allowed);
+    }
+    if (signal < 1 || signal > SIGRTMAX) {
+        return base::refuse(EINVAL, "there is no signal " + std::to_string(signal));
+    }
+    GroupId group;
+    own_.census_->take_news();
+    if (what.find(':') != Text::npos) {
+        auto found = own_.forest_.resolve(what);
+        if (!found) {
+            return base::pass(found);
+        }
+        group = *found;
+    } else {
+        const std::string unit[] = {std::string(what)};
+        if (auto found = known(unit); !found) {
+            return base::pass(found);
+        }
+        if (whom == "main") {
+            auto sent = own_.services_->signal_main(what, signal);
+            return sent ? base::Result<std::uint32_t>(1) : base::pass(sent);
+        }
+        group = own_.placing_->group_of(what).value_or(GroupId{});
+    }
+    const grouping::Group* known_group = own_.forest_.group(group);
+    if (known_group == nullptr || known_group->populated == 0) {
+        return base::refuse(ESRCH, std::string(what) + " has no processes");
+    }
+    const std::uint32_t count = known_group->populated;
+    if (signal == SIGKILL) {
+        own_.services_->kill_group(group, std::chrono::seconds(9));
+        return count;
+    }
+    return own_.services_->signal_group(group, signal);
+}
+
+// --- ending ----------------------------------------------------------------------------------------------------------------
+
+void Requests::stop_everything(wire::StopHow how) {
+    if (own_.ending_) {
+        return;
+    }
+    own_.ending_ = how;
+    own_.chronicle_->state("stopping", "started",
+                           {{"version", GPCSUP_VERSION}, {"init_pid", own_.here_.init_pid}, {"ending", static_cast<int>(how)}});
+    own_.engine_->stop_all(now());
+    own_.services_->settle();
+}
+
+base::Result<> Requests::shutdown(const Caller& caller, Text how) {
+    if (auto allowed = may_change(caller, "stop the supervisor"); !allowed) {
+        return allowed;
+    }
+    const bool machine = own_.here_.mode == Mode::init;
+    if (how == "exit") {
+        if (machine) {
+            return base::refuse(EINVAL, "gpc-init is PID 1 here and cannot exit", "use `gpcsup poweroff`, `reboot` or `halt`");
+        }
+        stop_everything(wire::StopHow::exit);
+        return {};
+    }
+    const auto kind = how == "poweroff" ? wire::StopHow::poweroff
+                      : how == "reboot" ? wire::StopHow::reboot
+                      : how == "halt"   ? wire::StopHow::halt
+                                        : wire::StopHow::exit;
+    if (kind == wire::StopHow::exit) {
+        return base::refuse(EINVAL, "there is no way to end called " + std::string(how));
+    }
+    if (!machine) {
+        return base::refuse(EINVAL, "this gpc-init is not PID 1 and cannot " + std::string(how) + " the machine",
+                            "use `gpcsup exit` to stop all services and end");
+    }
+    stop_everything(kind);
+    return {};
+}
+
+base::Result<> Requests::reexec(const Caller& caller) {
+    if (auto allowed = may_change(caller, "replace the supervisor"); !allowed) {
+        return allowed;
+    }
+    if (auto asked = own_.keeper_.send(wire::KeepVerb::reexec); !asked) {
+        return asked;
+    }
+    own_.loop_->stop();  // gpc-init starts the new gpcsupd, which replays
+    return {};
+}
+
+// --- objects ---------------------------------------------------------------------------------------------------------------
+
+std::pair<std::uint32_t, std::uint32_t> Requests::pids() {
+    return {static_cast<std::uint32_t>(getpid()), static_cast<std::uint32_t>(own_.here_.init_pid)};
+}
+
+std::vector<std::string> Requests::unit_names() {
+    std::vector<std::string> names;
+    for (const std::string_view name : own_.engine_->names()) {
+        names.emplace_back(name);
+    }
+    return names;
+}
+
+base::Result<control::Handler::Properties> Requests::unit_properties(Text name) {
+    const std::string unit[] = {std::string(name)};
+    if (auto found = known(unit); !found) {
+        return base::pass(found);
+    }
+    const units::UnitState& state = *own_.engine_->find(name);
+    const units::Declaration& declaration = *own_.engine_->declaration(name);
+    return Properties{{"Name", state.name},
+                      {"Description", declaration.description},
+                      {"State", std::string(units::name_of(state.state))},
+                      {"Reason", own_.engine_->reason(name)},
+                      {"MainPid", state.main.pid > 0 ? std::to_string(state.main.pid) : ""},
+                      {"Restarts", std::to_string(state.restarts)},
+                      {"Type", std::string(units::name_of(declaration.type))},
+                      {"Enabled", declaration.enabled && !declaration.masked ? "true" : "false"}};
+}
+
+std::vector<std::string> Requests::group_names() {
+    std::vector<std::string> names;
+    for (const grouping::Hierarchy* hierarchy : own_.forest_.hierarchies()) {
+        own_.forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) { names.push_back(own_.forest_.full_path(group.id)); });
+    }
+    return names;
+}
+
+base::Result<control::Handler::Properties> Requests::group_properties(Text name) {
+    auto group = own_.forest_.resolve(name);
+    if (!group) {
+        return base::pass(group);
+    }
+    Properties properties{{"Path", own_.forest_.full_path(*group)}};
+    for (const controllers::NamedValue& one : own_.controllers_->get_all(*group)) {
+        properties.emplace_back(one.name, controllers::format_value(one.value));
+    }
+    return properties;
+}
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,293 @@
+#include "supervisor/services.h"
+
+#include <csignal>
+
+#include "units/names.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+using units::ActionKind;
+
+Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots)
+    : parts_(parts), slots_(std::move(slots)), logs_(parts.keeper) {
+    parts_.chronicle.add_rewriter([this](Chronicle& chronicle) {
+        for (const std::string_view name : parts_.engine.names()) {
+            const auto bytes = units::encode(*parts_.engine.find(name));
+            chronicle.keep("unit/" + std::string(name), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        }
+        for (const auto& [unit, live] : live_) {
+            write_launch(unit, live);
+        }
+    });
+}
+
+base::Result<> Services::open() {
+    logs_.adopt();
+    handover_ = parts_.keeper.take(wire::KeepClass::handover);
+    exec_program_ = parts_.here.program(wire::exec_program);
+    names_program_ = parts_.here.program(wire::names_program);
+    if (exec_program_.empty()) {
+        return base::fail(ENOENT, "find", wire::exec_program, "it belongs beside gpcsupd or into libexec/gpcsup");
+    }
+    auto deadline = parts_.loop.on_time(EventLoop::Priority::processes, [this] {
+        parts_.engine.tick(now());
+        if (jobs_ != nullptr) {
+            jobs_->expire(monotonic_now_ns());
+        }
+        settle();
+    });
+    if (!deadline) {
+        return base::pass(deadline);
+    }
+    deadline_ = std::move(*deadline);
+    auto kill_timer = parts_.loop.on_time(EventLoop::Priority::processes, [this] {
+        step_kills();
+        parts_.census.take_news();
+    });
+    if (!kill_timer) {
+        return base::pass(kill_timer);
+    }
+    kill_timer_ = std::move(*kill_timer);
+    return {};
+}
+
+units::TimePoint Services::now() { return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())); }
+
+std::string Services::unit_of(const processes::Process& process) const {
+    return parts_.placing.unit_of(parts_.census.table().place(process, Placing::unit_hierarchy));
+}
+
+// --- the rhythm ------------------------------------------------------------------------------------------------------------
+
+void Services::settle() {
+    if (std::exchange(settling_, Settling::yes) == Settling::yes) {
+        return;  // an action's consequence: the loop below goes on with it
+    }
+    while (true) {
+        tell_exits();
+        write_changed();
+        const auto actions = parts_.engine.take_actions();
+        if (actions.empty() && exits_.empty() && emptied_.empty()) {
+            break;
+        }
+        for (const units::Action& action : actions) {
+            carry_out(action);
+        }
+    }
+    settling_ = Settling::no;
+    std::uint64_t deadline = 0;
+    if (jobs_ != nullptr) {
+        jobs_->review();
+        deadline = jobs_->next_deadline_ns();
+    }
+    if (const auto next = parts_.engine.next_deadline()) {
+        const auto at = static_cast<std::uint64_t>(std::max<std::int64_t>(1, next->time_since_epoch().count()));
+        deadline = deadline == 0 ? at : std::min(deadline, at);
+    }
+    parts_.loop.arm(deadline_, deadline);
+    parts_.chronicle.compact_when_grown();
+}
+
+void Services::write_changed() {
+    for (const units::UnitState& state : parts_.engine.take_changed()) {
+        if (parts_.engine.find(state.name) == nullptr) {
+            parts_.chronicle.erase("", "unit/" + state.name);
+            continue;
+        }
+        const auto bytes = units::encode(state);
+        parts_.chronicle.keep("unit/" + state.name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    }
+}
+
+// Groups that emptied are told before the exits of main processes, as the engine wants it.
+void Services::tell_exits() {
+    for (const GroupId group : std::exchange(emptied_, {})) {
+        const grouping::Group* known = parts_.forest.group(group);
+        if (known != nullptr && known->populated == 0) {
+            parts_.engine.group_empty(parts_.placing.unit_of(group), now());
+        }
+    }
+    for (const Exit& exit : std::exchange(exits_, {})) {
+        const auto live = live_.find(exit.unit);
+        if (live != live_.end() && live->second.command == exit.process) {
+            live->second.command = {};
+            write_launch(exit.unit, live->second);
+            parts_.engine.command_exited(exit.unit, exit.status, now());
+            continue;
+        }
+        if (live != live_.end() && live->second.slot) {
+            exec_settled(exit.unit);  // it may have failed before its pipe was read
+        }
+        parts_.engine.main_exited(exit.unit, exit.process, exit.status, now());
+    }
+}
+
+// --- actions ---------------------------------------------------------------------------------------------------------------
+
+void Services::carry_out(const units::Action& action) {
+    const units::Declaration* unit = parts_.engine.declaration(action.unit);
+    const auto group = parts_.placing.group_of(action.unit);
+    switch (action.kind) {
+        case ActionKind::state_changed:
+        case ActionKind::removed:
+            return report(action);
+        case ActionKind::all_quiet:
+            if (all_quiet_) {
+                all_quiet_();
+            }
+            return;
+        case ActionKind::start_process:
+            return start(action.unit);
+        case ActionKind::run_stop_command:
+            run_command(action.unit, unit->stop_command);
+            break;
+        case ActionKind::run_reload_command:
+            run_command(action.unit, unit->reload_command);
+            break;
+        case ActionKind::send_stop_signal:
+        case ActionKind::send_reload_signal: {
+            const int signal = action.kind == ActionKind::send_reload_signal ? SIGHUP : action.signal;
+            if (action.process.pid != 0) {
+                (void)parts_.census.signals().send(action.process, signal);  // ESRCH: its exit is on the way
+                (void)parts_.census.signals().send(action.process, SIGCONT);
+            } else if (group) {
+                (void)signal_group(*group, signal);
+            }
+            break;
+        }
+        case ActionKind::terminate_group:
+            if (group) {
+                (void)signal_group(*group, SIGTERM);
+                (void)signal_group(*group, SIGCONT);
+            }
+            break;
+        case ActionKind::kill_group:
+            if (group) {
+                kill_group(*group, std::chrono::seconds(9));  // the engine gives up after ten
+            }
+            break;
+    }
+    parts_.engine.carried_out(action.unit);
+}
+
+void Services::report(const units::Action& action) {
+    if (action.kind == ActionKind::removed) {
+        forget(action.unit);
+        return;
+    }
+    const units::UnitState* state = parts_.engine.find(action.unit);
+    Json body = {{"unit", action.unit}, {"state", units::name_of(action.to)}, {"from", units::name_of(action.from)}};
+    if (!action.reason.empty()) {
+        body["reason"] = action.reason;
+    }
+    if (state != nullptr) {
+        body["pid"] = state->main.pid > 0 ? Json(state->main.pid) : Json();
+        body["restarts"] = state->restarts;
+    }
+    parts_.chronicle.note("unit-" + std::string(units::name_of(action.to)), body);
+    if (jobs_ != nullptr && units::is_down(action.to)) {
+        jobs_->unit_gone(action.unit);  // a transient one is removed next
+    }
+}
+
+void Services::forget(const std::string& unit) {
+    if (const auto group = parts_.placing.group_of(unit)) {
+        (void)parts_.groups.remove(*group);  // busy only if somebody put processes there meanwhile; it stays then
+    }
+    live_.erase(unit);
+    logs_.remove(unit);
+    for (const char* key : {"transient/", "owner/", "launch/", "exit/"}) {
+        parts_.chronicle.erase("", key + unit);
+    }
+}
+
+// --- news ------------------------------------------------------------------------------------------------------------------
+
+void Services::emptied(GroupId group) { emptied_.push_back(group); }
+
+// The record is safe in the journal before gpc-init's ring moves on: a main process's exit is told exactly once, or twice and
+// recognised.
+void Services::reaped(const wire::ExitRecord& record, const processes::Process* process) {
+    const base::ProcessId id{record.pid, record.start_time};
+    std::string unit = process != nullptr ? unit_of(*process) : std::string();
+    if (unit.empty()) {
+        for (const std::string_view name : parts_.engine.names()) {
+            if (parts_.engine.find(name)->main == id) {
+                unit = name;
+            }
+        }
+    }
+    const units::UnitState* state = parts_.engine.find(unit);
+    const auto live = live_.find(unit);
+    const bool is_command = live != live_.end() && live->second.command == id;
+    if (state == nullptr || (state->main != id && !is_command)) {
+        return;
+    }
+    using units::ExitKind;
+    const ExitKind kind = record.code == CLD_EXITED ? ExitKind::exited : record.code == CLD_DUMPED ? ExitKind::dumped : ExitKind::killed;
+    Json body = {{"unit", unit}, {"pid", record.pid}, {"start", record.start_time}, {"kind", static_cast<int>(kind)},
+                 {"command", is_command}};
+    body["exit_code"] = kind == ExitKind::exited ? Json(record.status) : Json();
+    body["signal"] = kind == ExitKind::exited ? Json() : Json(units::signal_name(record.status));
+    body["number"] = record.status;
+    body["cpu_us"] = record.user_us + record.system_us;
+    parts_.chronicle.state("unit-exited", "exit/" + unit, body);
+    exits_.push_back({unit, id, {kind, record.status}});
+}
+
+// --- signals ---------------------------------------------------------------------------------------------------------------
+
+base::Result<std::uint32_t> Services::signal_group(GroupId group, int signal) {
+    std::uint32_t count = 0;
+    parts_.census.table().for_each_member_below(group, [&](processes::Process& process) {
+        if (parts_.census.signals().send(process.id(), signal)) {
+            ++count;
+        }
+    });
+    return count;
+}
+
+base::Result<> Services::signal_main(std::string_view unit, int signal) {
+    const units::UnitState* state = parts_.engine.find(unit);
+    if (state == nullptr || state->main.pid == 0) {
+        return base::refuse(ESRCH, std::string(unit) + " has no main process");
+    }
+    return parts_.census.signals().send(state->main, signal);
+}
+
+void Services::kill_group(GroupId group, std::chrono::nanoseconds patience) {
+    for (const processes::GroupKill& running : kills_) {
+        if (running.group() == group) {
+            return;
+        }
+    }
+    kills_.push_back(parts_.census.group_kill(group, patience));
+    step_kills();
+}
+
+void Services::step_kills() {
+    std::chrono::nanoseconds again{};
+    for (auto kill = kills_.begin(); kill != kills_.end();) {
+        const auto status = kill->step();
+        if (!status.over()) {
+            again = again.count() == 0 ? status.again : std::min(again, status.again);
+            ++kill;
+            continue;
+        }
+        for (const auto& survivor : kill->survivors()) {
+            parts_.chronicle.note("kill-survivor", {{"group", parts_.forest.full_path(kill->group())},
+                                                    {"pid", survivor.process.pid},
+                                                    {"reason", survivor.reason}});
+        }
+        kill = kills_.erase(kill);
+    }
+    parts_.loop.arm(kill_timer_, again.count() == 0 ? 0 : monotonic_now_ns() + static_cast<std::uint64_t>(again.count()));
+}
+
+std::optional<ExecFailure> Services::exec_failure(std::string_view name) {
+    const auto live = live_.find(name);
+    return live == live_.end() ? std::nullopt : live->second.exec_failure;
+}
+
+}  // namespace gpcsup::supervisor

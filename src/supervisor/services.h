@@ -1,0 +1,135 @@
+#pragma once
+// Carries out what the engine asks for: starts processes through gpc-exec, signals them, kills groups; and tells the engine what
+// came of it. It decides nothing about units. After every input: journal, carry out, look at the jobs (see settle).
+
+#include <deque>
+#include <list>
+#include <map>
+
+#include "launch/notify_message.h"
+#include "launch/plan.h"
+#include "launch/slots.h"
+#include "supervisor/census.h"
+#include "supervisor/enforcer.h"
+#include "supervisor/jobs.h"
+#include "supervisor/log_pipes.h"
+#include "supervisor/placing.h"
+#include "supervisor/surroundings.h"
+#include "units/engine.h"
+#include "wire/names.h"
+
+namespace gpcsup::supervisor {
+
+// Descriptors and words of a `run`, beyond what a declaration says.
+struct RunStreams {
+    base::Fd input;
+    base::Fd output;
+    base::Fd error;
+};
+
+class Services final : public UnitStates {
+  public:
+    struct Parts {
+        const Surroundings& here;
+        EventLoop& loop;
+        KeeperLink& keeper;
+        Census& census;
+        Enforcer& enforcer;
+        grouping::Forest& forest;
+        Groups& groups;
+        controllers::ControllerSet& controllers;
+        Placing& placing;
+        Chronicle& chronicle;
+        units::Engine& engine;
+    };
+    Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots);
+
+    base::Result<> open();  // log pipes, the handover socket, the names of the helper programs
+    void set_jobs(Jobs& jobs) { jobs_ = &jobs; }
+    void on_quiet(std::function<void()> call) { all_quiet_ = std::move(call); }
+
+    // The rhythm after every input to the engine: changed states are journalled, then actions carried out, until there are none.
+    void settle();
+
+    // --- recovery, in this order ---
+    void restore_units(const journal::States& states);     // states of the engine, running commands, exits not yet told
+    void adopt_starts();                                    // what the start slots say
+    void finish_recovery();                                 // exits, empty groups, exec results; then resume
+
+    // --- news ---
+    void reaped(const wire::ExitRecord& record, const processes::Process* process);
+    void emptied(grouping::GroupId group);
+    void executed(const processes::Process& process);
+    [[nodiscard]] std::optional<grouping::MembershipId> started_by_us(pid_t pid);
+    [[nodiscard]] std::optional<grouping::MembershipId> unit_places(std::string_view unit);
+    void receive_notifications(int socket);
+
+    // --- requests ---
+    base::Result<std::uint32_t> signal_group(grouping::GroupId group, int signal);
+    base::Result<> signal_main(std::string_view unit, int signal);
+    void kill_group(grouping::GroupId group, std::chrono::nanoseconds patience);
+    base::Result<> start_transient(units::Declaration declaration, RunStreams streams);
+    [[nodiscard]] Json enforcement_of(std::string_view unit);
+    void moved(std::string_view unit, const processes::Process& process);  // after a placement
+
+    // UnitStates
+    const units::UnitState* unit_state(std::string_view name) override { return parts_.engine.find(name); }
+    std::optional<ExecFailure> exec_failure(std::string_view name) override;
+    std::string waiting_for(const units::UnitState& state) override { return parts_.engine.waiting_for(state.name, now()); }
+
+  private:
+    struct Live {  // what is known of a unit beside the engine's state
+        std::optional<launch::SlotId> slot;
+        base::Fd status;  // end of file: gpc-exec is through, or has failed
+        Watch status_watch;
+        std::optional<ExecFailure> exec_failure;
+        base::ProcessId command;  // of a stop or reload command that runs
+        std::uint64_t domain = 0;  // key of its listener; 0 = unfiltered
+        std::vector<std::string> trapped;  // controllers whose calls its filter traps
+        RunStreams streams;
+    };
+    struct Exit {
+        std::string unit;
+        base::ProcessId process;
+        units::ExitStatus status;
+    };
+    enum class Role { main, command };
+
+    [[nodiscard]] static units::TimePoint now();
+    void write_changed();
+    void carry_out(const units::Action& action);
+    void report(const units::Action& action);
+    void start(const std::string& unit);
+    base::Result<base::ProcessId> launch(const units::Declaration& unit, const std::vector<std::string>& command, Role role,
+                                         launch::SlotId slot, std::uint64_t intent);
+    base::Result<std::vector<wire::TrapClass>> classes_for(const units::Declaration& unit, const grouping::Places& places, Live& live);
+    base::Result<> connect_streams(const units::Declaration& unit, Live& live, launch::LaunchRequest& request);
+    void exec_settled(const std::string& unit);
+    void run_command(const std::string& unit, const std::vector<std::string>& command);
+    void fail_start(const std::string& unit, const base::Error& error, std::string_view step);
+    void tell_exits();
+    void step_kills();
+    void write_launch(const std::string& unit, const Live& live);
+    void notified(const launch::ReceivedNotify& message);
+    void forget(const std::string& unit);
+    [[nodiscard]] std::string unit_of(const processes::Process& process) const;
+
+    Parts parts_;
+    std::unique_ptr<launch::StartSlots> slots_;
+    LogPipes logs_;
+    Jobs* jobs_ = nullptr;
+    std::function<void()> all_quiet_;
+    std::map<std::string, Live, std::less<>> live_;
+    std::deque<Exit> exits_;
+    std::vector<grouping::GroupId> emptied_;
+    std::list<processes::GroupKill> kills_;
+    base::Fd handover_;
+    std::string exec_program_;
+    std::string names_program_;
+    Watch deadline_;
+    Watch kill_timer_;
+    enum class Settling { no, yes } settling_ = Settling::no;
+    enum class LogHelper { not_asked, asked } log_helper_ = LogHelper::not_asked;
+};
+
+}  // namespace gpcsup::supervisor

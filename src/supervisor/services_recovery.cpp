@@ -1,0 +1,202 @@
+// Services: what a successor does with what its predecessor left, and what services say by sd_notify.
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "supervisor/run_request.h"
+#include "supervisor/services.h"
+
+namespace gpcsup::supervisor {
+
+namespace {
+
+template <class Visit>
+void each(const journal::States& states, std::string_view prefix, Visit&& visit) {
+    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
+        visit(at->first.substr(prefix.size()), at->second.body);
+    }
+}
+
+}  // namespace
+
+void Services::restore_units(const journal::States& states) {
+    each(states, "transient/", [&](const std::string& name, const std::string& body) {
+        auto request = parse_run_request(body);
+        if (request) {
+            request->declaration.name = name;
+            parts_.engine.restore_transient(std::move(request->declaration));
+        }
+    });
+    each(states, "unit/", [&](const std::string&, const std::string& body) {
+        auto state = units::decode_unit_state(std::as_bytes(std::span(body)));
+        if (state) {
+            parts_.engine.restore(std::move(*state));
+        }
+    });
+    each(states, "launch/", [&](const std::string& unit, const std::string& body) {
+        const Json json = Json::parse(body, nullptr, false);
+        if (!json.is_object()) {
+            return;
+        }
+        Live& live = live_[unit];
+        live.domain = json.value("domain", std::uint64_t{0});
+        live.trapped = json.value("trapped", std::vector<std::string>());
+        live.command = {json.value("command_pid", 0), json.value("command_start", std::uint64_t{0})};
+        const units::Declaration* declaration = parts_.engine.declaration(unit);
+        if (live.domain != 0 && declaration != nullptr) {
+            parts_.enforcer.restore_domain(live.domain, parts_.placing.existing(*declaration));
+        }
+    });
+    each(states, "exit/", [&](const std::string& unit, const std::string& body) {
+        const Json json = Json::parse(body, nullptr, false);
+        if (json.is_object()) {
+            exits_.push_back({unit,
+                              {json.value("pid", 0), json.value("start", std::uint64_t{0})},
+                              {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)}});
+        }
+    });
+}
+
+void Services::adopt_starts() {
+    for (const auto& owned : slots_->scan()) {
+        const units::UnitState* state = nullptr;
+        for (const std::string_view name : parts_.engine.names()) {
+            const units::UnitState* one = parts_.engine.find(name);
+            if (one->intent == owned.intent && one->phase == units::Phase::launching) {
+                state = one;
+            }
+        }
+        if (state == nullptr || owned.pid == 0) {
+            slots_->release(owned.id);
+            continue;
+        }
+        const std::string unit = state->name;
+        live_[unit].slot = owned.id;
+        if (state->main.pid == 0) {
+            // Nobody else could have made a process with the pid that the kernel wrote into this very slot.
+            if (auto process = parts_.census.born(owned.pid, parts_.forest.intern(parts_.placing.existing(*parts_.engine.declaration(unit))))) {
+                parts_.engine.process_started(unit, *process, now());
+            } else {
+                parts_.engine.process_started(unit, {owned.pid, 0}, now());
+            }
+        }
+    }
+}
+
+void Services::finish_recovery() {
+    tell_exits();
+    for (const std::string_view name : parts_.engine.names()) {
+        const std::string unit(name);
+        const auto group = parts_.placing.group_of(unit);
+        if (group && parts_.forest.group(*group)->populated > 0) {
+            parts_.engine.group_populated(unit);
+        } else {
+            parts_.engine.group_empty(unit, now());
+        }
+        const units::UnitState* state = parts_.engine.find(unit);
+        if (state->main.pid == 0) {
+            continue;
+        }
+        const processes::Process* main = parts_.census.table().find(state->main);
+        if (main == nullptr || main->has(processes::process_dead)) {
+            const auto live = live_.find(unit);
+            if (live != live_.end() && live->second.slot) {
+                exec_settled(unit);
+            }
+            parts_.engine.main_exited(unit, state->main, {}, now());
+        } else if (live_[unit].slot && (slots_->failure(*live_[unit].slot) ||
+                                        !std::filesystem::equivalent("/proc/" + std::to_string(state->main.pid) + "/exe", exec_program_,
+                                                                     std::error_code() = {}))) {
+            exec_settled(unit);
+        }
+    }
+    parts_.engine.resume(now());
+    settle();
+}
+
+// The connector tells of an execve. For a start that a predecessor began, whose status pipe died with it, this is the answer.
+void Services::executed(const processes::Process& process) {
+    const std::string unit = unit_of(process);
+    const auto live = live_.find(unit);
+    const units::UnitState* state = parts_.engine.find(unit);
+    if (live == live_.end() || !live->second.slot || live->second.status || state == nullptr || state->main != process.id()) {
+        return;
+    }
+    std::error_code failed;
+    if (!std::filesystem::equivalent("/proc/" + std::to_string(process.pid) + "/exe", exec_program_, failed) && !failed) {
+        exec_settled(unit);
+    }
+}
+
+std::optional<grouping::MembershipId> Services::started_by_us(pid_t pid) {
+    for (const auto& owned : slots_->scan()) {
+        if (owned.pid != pid) {
+            continue;
+        }
+        for (const std::string_view name : parts_.engine.names()) {
+            if (parts_.engine.find(name)->intent == owned.intent) {
+                return parts_.forest.intern(parts_.placing.existing(*parts_.engine.declaration(name)));
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<grouping::MembershipId> Services::unit_places(std::string_view unit) {
+    const units::Declaration* declaration = parts_.engine.declaration(unit);
+    if (declaration == nullptr || !parts_.placing.group_of(unit)) {
+        return std::nullopt;
+    }
+    return parts_.forest.intern(parts_.placing.existing(*declaration));
+}
+
+// --- sd_notify -------------------------------------------------------------------------------------------------------------
+
+void Services::receive_notifications(int socket) {
+    constexpr int a_round = 64;
+    for (int i = 0; i < a_round; ++i) {
+        auto message = launch::peek_notify(socket);
+        if (!message) {
+            return;
+        }
+        notified(*message);
+        settle();  // journalled before the datagram leaves the queue
+        if (!launch::consume_notify(socket)) {
+            return;
+        }
+    }
+}
+
+void Services::notified(const launch::ReceivedNotify& message) {
+    parts_.census.drain_tracker();
+    const processes::Process* sender = parts_.census.table().find(message.pid);
+    const std::string unit = sender == nullptr ? std::string() : unit_of(*sender);
+    if (unit.empty()) {
+        return;  // not from a member of any unit: nobody's word
+    }
+    const launch::NotifyMessage said = launch::parse_notify(message.text);
+    if (said.main_pid) {
+        const processes::Process* main = parts_.census.table().find(*said.main_pid);
+        if (main != nullptr && unit_of(*main) == unit) {
+            parts_.engine.main_changed(unit, main->id());
+        }
+    }
+    if (said.extend_timeout) {
+        parts_.engine.extend_timeout(unit, *said.extend_timeout, now());
+    }
+    if (said.reloading) {
+        parts_.engine.reloading(unit, now());
+    }
+    if (said.ready) {
+        if (const auto live = live_.find(unit); live != live_.end() && live->second.slot) {
+            exec_settled(unit);  // it speaks, so it was executed
+        }
+        parts_.engine.ready(unit, now());
+    }
+    if (said.status) {
+        parts_.chronicle.note("unit-status", {{"unit", unit}, {"status", *said.status}});
+    }
+}
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,282 @@
+// Services: from an action to a process, and what came of it.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "launch/spawn.h"
+#include "supervisor/service_environment.h"
+#include "supervisor/services.h"
+
+namespace gpcsup::supervisor {
+
+namespace {
+
+constexpr wire::KeepClass stored = wire::KeepClass::stored;
+
+std::uint64_t stream_key(std::uint64_t intent, unsigned index) { return intent * 4 + index; }
+
+std::string error_text(int error) { return error == 0 ? "unknown error" : strerrordesc_np(error); }
+
+// A limit of open files is what people meet first: say what it is.
+std::string explain(const base::Error& error) {
+    if (error.code == EMFILE || error.code == ENFILE) {
+        return error.message() + "; gpcsup has no descriptors left: raise the limit of open files (ulimit -n, LimitNOFILE)";
+    }
+    return error.message();
+}
+
+}  // namespace
+
+void Services::start(const std::string& unit) {
+    Live& live = live_[unit];
+    live.exec_failure.reset();
+    const std::uint64_t intent = parts_.chronicle.next_sequence();
+    auto slot = slots_->acquire(intent);
+    if (!slot) {
+        return fail_start(unit, slot.error(), "slot");
+    }
+    parts_.engine.set_intent(unit, intent);
+    write_changed();  // the intent is written down before anything is started
+    const units::Declaration& declaration = *parts_.engine.declaration(unit);
+    auto process = launch(declaration, declaration.command, Role::main, *slot, intent);
+    if (!process) {
+        slots_->release(*slot);
+        live.slot.reset();
+        return fail_start(unit, process.error(), "start");
+    }
+    parts_.engine.process_started(unit, *process, now());
+}
+
+void Services::fail_start(const std::string& unit, const base::Error& error, std::string_view) {
+    live_[unit].exec_failure = ExecFailure{"execute", error.code};
+    parts_.engine.exec_failed(unit, explain(error), now());
+}
+
+base::Result<std::vector<wire::TrapClass>> Services::classes_for(const units::Declaration& unit, const grouping::Places& places,
+                                                                 Live& live) {
+    live.trapped.clear();
+    for (const controllers::Requirement& one : parts_.controllers.required(places)) {
+        live.trapped.emplace_back(one.controller);
+    }
+    live.trapped.insert(live.trapped.end(), unit.enforce.begin(), unit.enforce.end());
+    return parts_.controllers.traps(places, unit.enforce);
+}
+
+base::Result<> Services::connect_streams(const units::Declaration& unit, Live& live, launch::LaunchRequest& request) {
+    if (live.streams.output) {
+        request.standard_input = live.streams.input.get();
+        request.standard_output = live.streams.output.get();
+        request.standard_error = live.streams.error.get();
+        request.terminal = unit.terminal ? launch::Terminal::controlling : launch::Terminal::none;
+        return {};
+    }
+    if (unit.terminal) {
+        live.streams.input = base::Fd(::open("/dev/console", O_RDWR | O_CLOEXEC | O_NOCTTY));
+        if (!live.streams.input) {
+            return base::fail(errno, "open", "/dev/console", "`terminal = true` needs a console");
+        }
+        request.standard_input = request.standard_output = request.standard_error = live.streams.input.get();
+        request.terminal = launch::Terminal::controlling;
+        return {};
+    }
+    auto log = logs_.writer(unit.name);
+    if (!log) {
+        return base::pass(log);
+    }
+    if (std::exchange(log_helper_, LogHelper::asked) == LogHelper::not_asked) {
+        if (auto asked = parts_.keeper.send(wire::KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::logd)); !asked) {
+            return asked;
+        }
+    }
+    request.standard_output = request.standard_error = *log;
+    return {};
+}
+
+base::Result<base::ProcessId> Services::launch(const units::Declaration& unit, const std::vector<std::string>& command, Role role,
+                                               launch::SlotId slot, std::uint64_t intent) {
+    Live& live = live_[unit.name];
+    auto places = role == Role::main ? parts_.placing.prepare(unit)
+                                     : base::Result<grouping::Places>(parts_.placing.existing(unit));
+    if (!places) {
+        return base::pass(places);
+    }
+    launch::LaunchRequest request;
+    request.environment = service_environment(unit, parts_.here);
+    auto executable = find_executable(command.front(), request.environment, unit.directory);
+    if (!executable) {
+        return base::pass(executable);
+    }
+    request.executable = *executable;
+    request.arguments = command;
+    request.directory = unit.directory;
+    request.user = unit.user;
+    request.group = unit.group;
+    request.names_helper = names_program_;
+    request.nice = unit.nice.value_or(0);
+    request.umask = unit.umask.value_or(wire::no_id);
+    request.privileges = unit.no_new_privileges ? launch::Privileges::no_new : launch::Privileges::as_they_are;
+    request.init_pid = parts_.here.init_pid;
+    const controllers::Birth birth = parts_.controllers.birth(*places);
+    request.affinity = birth.affinity;
+    request.memory_mode = static_cast<std::uint32_t>(birth.memory_mode);
+    request.memory_nodes = birth.memory_nodes;
+    for (const auto& limit : birth.limits) {
+        request.limits.push_back({static_cast<std::uint32_t>(limit.resource), 0, limit.soft, limit.hard});
+    }
+    if (auto connected = connect_streams(unit, live, request); !connected) {
+        return base::pass(connected);
+    }
+    if (role == Role::main) {
+        (void)mkdir((parts_.here.runtime + "/units").c_str(), 0755);
+        (void)mkdir((parts_.here.runtime + "/units/" + unit.name).c_str(), 0755);
+    }
+    auto classes = classes_for(unit, *places, live);
+    if (!classes) {
+        return base::pass(classes);
+    }
+    if (!classes->empty()) {
+        auto filtered = parts_.enforcer.prepare(intent, *classes, *places);
+        if (!filtered) {
+            return base::pass(filtered);
+        }
+        request.filter = filtered->filter;
+        request.listener_key = filtered->key;
+        request.handover = handover_.get();
+    }
+    if (role == Role::main) {
+        live.domain = classes->empty() ? 0 : intent;
+        if (live.domain != 0) {
+            write_launch(unit.name, live);
+        }
+    }
+    auto spawned = launch::spawn({request, *slots_, slot, exec_program_});
+    if (!spawned) {
+        return base::pass(spawned);
+    }
+    auto recorded = parts_.census.born(spawned->pid, parts_.forest.intern(*places));
+    if (!recorded) {
+        return base::pass(recorded);
+    }
+    if (role == Role::main) {
+        live.slot = slot;
+        live.status = std::move(spawned->status);
+        auto watch = parts_.loop.on_readable(live.status.get(), EventLoop::Priority::processes, [this, name = unit.name] {
+            exec_settled(name);
+            settle();
+        });
+        if (watch) {
+            live.status_watch = std::move(*watch);
+        }
+    }
+    return recorded;
+}
+
+// The status pipe has ended, or the process has: either way gpc-exec is through.
+void Services::exec_settled(const std::string& unit) {
+    const auto found = live_.find(unit);
+    if (found == live_.end() || !found->second.slot) {
+        return;
+    }
+    Live& live = found->second;
+    const auto failure = slots_->failure(*live.slot);
+    const std::uint64_t intent = slots_->intent(*live.slot);
+    slots_->release(*live.slot);
+    live.slot.reset();
+    live.status_watch = Watch();
+    live.status.reset();
+    if (live.streams.output) {
+        for (unsigned index = 0; index < 3; ++index) {
+            (void)parts_.keeper.drop(stored, stream_key(intent, index));
+        }
+    }
+    live.streams = {};
+    if (failure) {
+        const units::Declaration* declaration = parts_.engine.declaration(unit);
+        live.exec_failure = ExecFailure{std::string(launch::step_name(failure->step)), failure->error};
+        std::string what(launch::step_name(failure->step));
+        if (failure->step == wire::ExecStep::execute && declaration != nullptr) {
+            what = "execute " + declaration->command.front();
+        } else if (failure->step == wire::ExecStep::directory && declaration != nullptr) {
+            what = "directory " + declaration->directory;
+        } else if (failure->step == wire::ExecStep::names && declaration != nullptr) {
+            what = "user " + declaration->user + (declaration->group.empty() ? "" : " or group " + declaration->group);
+        }
+        parts_.engine.exec_failed(unit, what + ": " + error_text(failure->error), now());
+    } else {
+        parts_.engine.exec_succeeded(unit, now());
+    }
+}
+
+void Services::run_command(const std::string& unit, const std::vector<std::string>& command) {
+    const units::ExitStatus failed{units::ExitKind::exited, 127};
+    const std::uint64_t intent = parts_.chronicle.next_sequence();
+    auto slot = slots_->acquire(intent);
+    const units::Declaration* declaration = parts_.engine.declaration(unit);
+    if (!slot || declaration == nullptr) {
+        return parts_.engine.command_exited(unit, failed, now());
+    }
+    auto process = launch(*declaration, command, Role::command, *slot, intent);
+    slots_->release(*slot);
+    if (!process) {
+        parts_.chronicle.note("command-failed", {{"unit", unit}, {"reason", process.error().message()}});
+        return parts_.engine.command_exited(unit, failed, now());
+    }
+    Live& live = live_[unit];
+    live.command = *process;
+    write_launch(unit, live);
+}
+
+void Services::write_launch(const std::string& unit, const Live& live) {
+    parts_.chronicle.state("", "launch/" + unit,
+                           {{"domain", live.domain},
+                            {"trapped", live.trapped},
+                            {"command_pid", live.command.pid},
+                            {"command_start", live.command.start_time}});
+}
+
+base::Result<> Services::start_transient(units::Declaration declaration, RunStreams streams) {
+    const std::string unit = declaration.name;
+    Live& live = live_[unit];
+    live.streams = std::move(streams);
+    return parts_.engine.start_transient(std::move(declaration), now());
+}
+
+// --- enforcement -----------------------------------------------------------------------------------------------------------
+
+Json Services::enforcement_of(std::string_view unit) {
+    Json shown = Json::object();
+    const units::UnitState* state = parts_.engine.find(unit);
+    const auto live = live_.find(unit);
+    const processes::Process* main = state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+    if (main == nullptr || live == live_.end()) {
+        return shown;
+    }
+    for (const controllers::Requirement& one : parts_.controllers.required(parts_.census.table().places(*main))) {
+        const auto& trapped = live->second.trapped;
+        const bool enforced = live->second.domain != 0 && std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
+        shown[std::string(one.controller)] =
+            enforced ? "enforced" : "observed: it was started before the limit, without a filter for it; restart it to enforce";
+    }
+    return shown;
+}
+
+void Services::moved(std::string_view unit, const processes::Process& process) {
+    const auto live = live_.find(unit);
+    if (live == live_.end() || live->second.domain == 0) {
+        return;
+    }
+    const units::UnitState* state = parts_.engine.find(unit);
+    const auto& places = parts_.census.table().places(process);
+    if (state != nullptr && state->main == process.id()) {
+        parts_.enforcer.move_domain(live->second.domain, places);
+        return;
+    }
+    const processes::Process* main = state == nullptr ? nullptr : parts_.census.table().find(state->main);
+    parts_.enforcer.move_process(process.pid, live->second.domain, places,
+                                 main != nullptr ? parts_.census.table().places(*main) : grouping::Places{});
+}
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,92 @@
+#pragma once
+// gpcsupd: everything wired together on one loop. There is one way to start: replay what gpc-init kept, then go on. This file is
+// wiring and nothing else; each part is in the header it includes.
+
+#include <memory>
+
+#include "control/server.h"
+#include "supervisor/configuration.h"
+#include "supervisor/host.h"
+#include "supervisor/services.h"
+#include "supervisor/views.h"
+
+namespace gpcsup::supervisor {
+
+class Supervisor final : private CensusNews, private LiveFacts {
+  public:
+    static base::Result<std::unique_ptr<Supervisor>> create(Surroundings here);
+    ~Supervisor() override;
+
+    base::Result<> boot();  // until it serves
+    int run();              // the exit status; 70 when gpc-init has gone
+
+  private:
+    friend class Requests;
+    Supervisor(Surroundings here, std::unique_ptr<EventLoop> loop);
+
+    // supervisor.cpp
+    base::Result<> open_journal();
+    base::Result<> open_configuration();
+    base::Result<> restore_everything();
+    base::Result<> declare_groups();
+    base::Result<> open_sockets();
+    void serve();
+    void hear_keeper();
+    void on_keeper_message(const wire::KeepMessage& message);
+    void end_after(wire::StopHow how);
+    void init_has_gone();
+
+    // CensusNews
+    void forked(const processes::Process* parent, processes::Process& child) override;
+    void executed(processes::Process& process) override { services_->executed(process); }
+    void exited(const processes::Process& process) override;
+    void emptied(grouping::GroupId group) override;
+    void attributed(processes::Process& orphan, processes::Attribution how) override;
+    void reaped(const wire::ExitRecord& record, const processes::Process* process) override { services_->reaped(record, process); }
+    void untracked(pid_t pid) override;
+    void news_taken() override;
+    std::optional<grouping::MembershipId> started_by_us(pid_t pid) override { return services_->started_by_us(pid); }
+    std::optional<grouping::MembershipId> unit_places(std::string_view unit) override { return services_->unit_places(unit); }
+
+    // LiveFacts
+    void refresh_processes() override { census_->take_news(); }
+    std::string state_word() override;
+    std::string tracking() override { return processes::to_string(census_->quality()); }
+    std::string tracking_reason() override { return census_->tracking_reason(); }
+    std::string enforcement_word() override { return enforcer_->word(); }
+    Json enforcement_of(std::string_view unit) override { return services_->enforcement_of(unit); }
+    std::vector<std::string> warnings() override;
+    processes::CpuTime cpu_time(grouping::GroupId group) override { return census_->cpu_time(group); }
+
+    Surroundings here_;
+    std::unique_ptr<EventLoop> loop_;
+    KeeperLink keeper_;
+    std::unique_ptr<Chronicle> chronicle_;
+    journal::States recorded_;  // the fold of the journal that was found; empty once it has been restored
+    Configuration configuration_;
+    grouping::Forest forest_;
+    std::unique_ptr<Census> census_;
+    std::unique_ptr<MachineHost> host_;
+    std::unique_ptr<Enforcer> enforcer_;
+    std::unique_ptr<controllers::ControllerSet> controllers_;
+    std::unique_ptr<Groups> groups_;
+    std::unique_ptr<Placing> placing_;
+    std::unique_ptr<units::Engine> engine_;
+    std::unique_ptr<Services> services_;
+    std::unique_ptr<Jobs> jobs_;
+    std::unique_ptr<controllers::TablePopulation> population_;
+    std::unique_ptr<Views> views_;
+    std::unique_ptr<control::Handler> requests_;
+    std::unique_ptr<control::Server> server_;
+    base::Fd control_socket_;
+    base::Fd notify_socket_;
+    Watch keeper_watch_;
+    Watch notify_watch_;
+    bool degraded_by_boot_ = false;
+    bool booted_ = false;
+    std::optional<wire::StopHow> ending_;
+    bool groups_changed_ = false;
+    int exit_status_ = 0;
+};
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,226 @@
+#include "supervisor/views.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "controllers/describe.h"
+#include "units/settings.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+using grouping::Places;
+
+namespace {
+
+Views::Answer text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+template <class... Kinds>
+struct Overloaded : Kinds... {
+    using Kinds::operator()...;
+};
+template <class... Kinds>
+Overloaded(Kinds...) -> Overloaded<Kinds...>;
+
+
+}  // namespace
+
+Json value_to_json(const controllers::Value& value) {
+    return std::visit(Overloaded{[](controllers::Max) { return Json(); },
+                                 [](bool flag) { return Json(flag); },
+                                 [](std::uint64_t number) { return Json(number); },
+                                 [](const std::string& text) { return Json(text); }},
+                      value);
+}
+
+std::string Views::unit_of(const processes::Process& process) const {
+    return from_.placing.unit_of(from_.table.place(process, Placing::unit_hierarchy));
+}
+
+Json Views::place_of(const processes::Process& process) const {
+    Json place = Json::object();
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        place[hierarchy->name] = from_.forest.path(from_.table.place(process, hierarchy->id));
+    }
+    return place;
+}
+
+// Arguments are for root, the supervisor's own user and the process's own user; the others see the program's name.
+std::string Views::command_of(const control::Caller& caller, pid_t pid) {
+    struct stat owner {};
+    const bool permitted = caller.uid == 0 || caller.uid == geteuid() ||
+                           (stat(("/proc/" + std::to_string(pid)).c_str(), &owner) == 0 && owner.st_uid == caller.uid);
+    if (permitted) {
+        if (auto line = from_.files.command_line(pid); line && !line->empty()) {
+            while (line->ends_with('\0')) {
+                line->pop_back();
+            }
+            std::replace(line->begin(), line->end(), '\0', ' ');
+            return *line;
+        }
+    }
+    auto fields = from_.files.stat(pid);
+    return fields ? "[" + fields->name + "]" : "[gone]";
+}
+
+void Views::add_process(const control::Caller& caller, const processes::Process& process, Json& list) {
+    const std::string unit = unit_of(process);
+    list.push_back({{"pid", process.pid},
+                    {"ppid", process.parent},
+                    {"command", command_of(caller, process.pid)},
+                    {"unit", unit.empty() ? Json() : Json(unit)},
+                    {"threads", process.threads},
+                    {"place", place_of(process)}});
+}
+
+Views::Answer Views::processes(const control::Caller& caller, std::string_view what) {
+    from_.facts.refresh_processes();
+    GroupId top = from_.forest.hierarchy(Placing::unit_hierarchy)->root;
+    if (what.contains(':')) {
+        auto group = from_.forest.resolve(what);
+        if (!group) {
+            return base::pass(group);
+        }
+        top = *group;
+    } else if (!what.empty()) {
+        if (from_.engine.find(what) == nullptr) {
+            return base::refuse(ENOENT, "there is no unit " + std::string(what));
+        }
+        auto group = from_.placing.group_of(what);
+        if (!group) {
+            return text_of({{"schema", 1}, {"processes", Json::array()}});
+        }
+        top = *group;
+    }
+    std::vector<const processes::Process*> members;
+    from_.table.for_each_member_below(top, [&](processes::Process& process) { members.push_back(&process); });
+    std::sort(members.begin(), members.end(), [](const auto* left, const auto* right) { return left->pid < right->pid; });
+    Json list = Json::array();
+    for (const processes::Process* process : members) {
+        add_process(caller, *process, list);
+    }
+    return text_of({{"schema", 1}, {"processes", std::move(list)}});
+}
+
+Json Views::group_tree(const control::Caller& caller, GroupId id) {
+    const grouping::Group& group = *from_.forest.group(id);
+    Json members = Json::array();
+    from_.table.for_each_member(id, [&](processes::Process& process) {
+        members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
+    });
+    Json attributes = Json::object();
+    for (const controllers::SettingText& setting : from_.controllers.settings_of(id)) {
+        attributes[setting.name] = setting.value;
+    }
+    Json children = Json::array();
+    for (const GroupId child : group.children) {
+        children.push_back(group_tree(caller, child));
+    }
+    return {{"name", group.name}, {"path", from_.forest.path(id)}, {"processes", members}, {"children", children},
+            {"attributes", attributes}};
+}
+
+Views::Answer Views::tree(const control::Caller& caller, std::string_view name) {
+    from_.facts.refresh_processes();
+    Json list = Json::array();
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        if (name.empty() || hierarchy == from_.forest.find_hierarchy(name)) {
+            list.push_back({{"name", hierarchy->name}, {"controllers", hierarchy->controllers},
+                            {"root", group_tree(caller, hierarchy->root)}});
+        }
+    }
+    if (list.empty()) {
+        return base::refuse(ENOENT, "there is no hierarchy " + std::string(name), "`gpcsup hierarchy list` shows them");
+    }
+    return text_of({{"schema", 1}, {"hierarchies", list}});
+}
+
+Views::Answer Views::get(std::string_view name, std::string_view attribute) {
+    auto group = from_.forest.resolve(name);
+    if (!group) {
+        return base::pass(group);
+    }
+    from_.facts.refresh_processes();
+    Json attributes = Json::object();
+    if (attribute.empty()) {
+        for (const controllers::NamedValue& one : from_.controllers.get_all(*group)) {
+            attributes[one.name] = value_to_json(one.value);
+        }
+    } else {
+        auto value = from_.controllers.get(*group, attribute);
+        if (!value) {
+            return base::pass(value);
+        }
+        attributes[std::string(attribute)] = value_to_json(*value);
+    }
+    return text_of({{"schema", 1}, {"group", from_.forest.full_path(*group)}, {"attributes", attributes}});
+}
+
+Views::Answer Views::hierarchies() {
+    Json list = Json::array();
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        list.push_back({{"name", hierarchy->name},
+                        {"controllers", hierarchy->controllers},
+                        {"groups", from_.forest.group_count(hierarchy->id)},
+                        {"processes", from_.forest.group(hierarchy->root)->populated}});
+    }
+    Json unbound = Json::array();
+    for (const std::string_view controller : from_.controllers.unbound()) {
+        unbound.push_back(controller);
+    }
+    return text_of({{"schema", 1}, {"hierarchies", list}, {"unbound", unbound}});
+}
+
+Views::Answer Views::groups(std::string_view prefix) {
+    Json list = Json::array();
+    const auto show = [&](const grouping::Group& group) {
+        const std::string unit = group.hierarchy == Placing::unit_hierarchy ? group.name : std::string();
+        list.push_back({{"group", from_.forest.full_path(group.id)},
+                        {"processes", group.populated},
+                        {"children", group.children.size()},
+                        {"populated", group.populated > 0},
+                        {"unit", unit.empty() ? Json() : Json(unit)}});
+    };
+    if (!prefix.empty()) {
+        const grouping::Hierarchy* hierarchy = prefix.contains(':') ? nullptr : from_.forest.find_hierarchy(prefix);
+        auto top = hierarchy != nullptr ? base::Result<GroupId>(hierarchy->root) : from_.forest.resolve(prefix);
+        if (!top) {
+            return base::pass(top);
+        }
+        from_.forest.for_each_below(*top, show);
+    } else {
+        for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+            from_.forest.for_each_below(hierarchy->root, show);
+        }
+    }
+    return text_of({{"schema", 1}, {"groups", list}});
+}
+
+Views::Answer Views::describe(std::string_view what) {
+    Json list = Json::array();
+    if (what == "settings") {
+        for (const units::SettingRow& row : units::settings()) {
+            list.push_back({{"key", units::full_key(row)}, {"type", units::type_text(row.type)},
+                            {"default", row.default_text}, {"help", row.help}});
+        }
+        return text_of({{"schema", 1}, {"settings", list}});
+    }
+    if (what != "attributes") {
+        return base::refuse(EINVAL, "describe what? \"settings\" or \"attributes\"");
+    }
+    for (const controllers::AttributeDescription& one : controllers::describe_attributes()) {
+        list.push_back({{"name", one.name},
+                        {"controller", one.controller},
+                        {"type", one.type_text},
+                        {"unit", one.unit},
+                        {"access", one.access == controllers::Access::read_only ? "read" : "write"},
+                        {"default", one.default_text},
+                        {"help", one.help},
+                        {"completion", one.completion}});
+    }
+    return text_of({{"schema", 1}, {"attributes", list}});
+}
+
+}  // namespace gpcsup::supervisor

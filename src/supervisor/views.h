@@ -1,0 +1,76 @@
+#pragma once
+// What people and scripts are shown: the JSON of docs/bus.md, made from the tables as they are now. It changes nothing.
+
+#include "control/handler.h"
+#include "controllers/dispatcher.h"
+#include "processes/process_table.h"
+#include "supervisor/chronicle.h"
+#include "supervisor/jobs.h"
+#include "supervisor/placing.h"
+#include "supervisor/surroundings.h"
+#include "sys/proc_files.h"
+#include "units/engine.h"
+
+namespace gpcsup::supervisor {
+
+// Facts that only the running parts know.
+class LiveFacts {
+  public:
+    virtual ~LiveFacts() = default;
+    virtual void refresh_processes() = 0;  // brings the process table up to date with what has happened
+    virtual std::string state_word() = 0;  // "starting", "running", "degraded", "stopping"
+    virtual std::string tracking() = 0;    // "exact", "sampled"
+    virtual std::string tracking_reason() = 0;
+    virtual std::string enforcement_word() = 0;  // "fifo", "ordinary", "none"
+    virtual Json enforcement_of(std::string_view unit) = 0;
+    virtual std::vector<std::string> warnings() = 0;
+    virtual processes::CpuTime cpu_time(grouping::GroupId group) = 0;
+};
+
+class Views {
+  public:
+    struct Sources {
+        const Surroundings& here;
+        units::Engine& engine;
+        grouping::Forest& forest;
+        controllers::ControllerSet& controllers;
+        processes::ProcessTable& table;
+        sys::ProcFiles& files;
+        Placing& placing;
+        Chronicle& chronicle;
+        LiveFacts& facts;
+    };
+    explicit Views(const Sources& sources) : from_(sources), started_ns_(0) {}
+    void set_start_time(std::uint64_t realtime_ns) { started_ns_ = realtime_ns; }
+
+    using Answer = base::Result<std::string>;
+    Answer status(const control::Caller& caller, std::span<const std::string> units, std::string_view detail);
+    Answer tree(const control::Caller& caller, std::string_view hierarchy);
+    Answer processes(const control::Caller& caller, std::string_view what);
+    Answer get(std::string_view group, std::string_view attribute);
+    Answer hierarchies();
+    Answer groups(std::string_view prefix);
+    Answer why(std::string_view unit);
+    static Answer describe(std::string_view what);
+
+    // The unit of a process by its place in the hierarchy `unit`; empty = unattributed.
+    [[nodiscard]] std::string unit_of(const processes::Process& process) const;
+    [[nodiscard]] Json place_of(const processes::Process& process) const;
+
+  private:
+    [[nodiscard]] Json supervisor_header();
+    [[nodiscard]] Json unit_summary(const units::UnitState& state);
+    void add_details(Json& unit, const units::UnitState& state, std::string_view detail);
+    [[nodiscard]] Json limits_of(const grouping::Places& places);
+    [[nodiscard]] grouping::Places places_of_unit(const units::UnitState& state) const;
+    [[nodiscard]] Json group_tree(const control::Caller& caller, grouping::GroupId group);
+    [[nodiscard]] std::string command_of(const control::Caller& caller, pid_t pid);
+    void add_process(const control::Caller& caller, const processes::Process& process, Json& list);
+
+    Sources from_;
+    std::uint64_t started_ns_;
+};
+
+[[nodiscard]] Json value_to_json(const controllers::Value& value);
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,189 @@
+// Views of units: status, list, why.
+
+#include <algorithm>
+
+#include "supervisor/event_loop.h"
+#include "supervisor/views.h"
+#include "units/names.h"
+#include "units/settings.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+using grouping::Places;
+
+namespace {
+
+// CLOCK_MONOTONIC to CLOCK_REALTIME, for people.
+std::uint64_t realtime_of(units::TimePoint point) {
+    const auto at = static_cast<std::int64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(point.time_since_epoch()).count());
+    return static_cast<std::uint64_t>(at + static_cast<std::int64_t>(realtime_now_ns()) -
+                                      static_cast<std::int64_t>(monotonic_now_ns()));
+}
+
+Json time_or_null(const std::optional<units::TimePoint>& point) { return point ? Json(realtime_of(*point)) : Json(); }
+
+}  // namespace
+
+Json Views::supervisor_header() {
+    Json hierarchies = Json::array();
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        hierarchies.push_back({{"name", hierarchy->name}, {"controllers", hierarchy->controllers}});
+    }
+    return {{"pid", getpid()},
+            {"init_pid", from_.here.init_pid},
+            {"version", GPCSUP_VERSION},
+            {"state", from_.facts.state_word()},
+            {"tracking", from_.facts.tracking()},
+            {"tracking_reason", from_.facts.tracking_reason()},
+            {"mode", name_of(from_.here.mode)},
+            {"runtime", from_.here.runtime},
+            {"uptime_ns", realtime_now_ns() - started_ns_},
+            {"enforcement", from_.facts.enforcement_word()},
+            {"hierarchies", hierarchies},
+            {"unit_directories", from_.here.unit_directories},
+            {"config", from_.here.config ? Json(*from_.here.config) : Json()},
+            {"warnings", from_.facts.warnings()}};
+}
+
+Places Views::places_of_unit(const units::UnitState& state) const {
+    const processes::Process* main = state.main.pid > 0 ? from_.table.find(state.main) : nullptr;
+    return main != nullptr ? from_.table.places(*main) : Places{};
+}
+
+// Whatever the controllers call a limit, with what is used of it and how often it refused.
+Json Views::limits_of(const Places& places) {
+    Json limits = Json::array();
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        const GroupId group = places[hierarchy->id.value];
+        if (from_.forest.group(group) == nullptr) {
+            continue;
+        }
+        for (const controllers::SettingText& setting : from_.controllers.settings_of(group)) {
+            auto limit = from_.controllers.get(group, setting.name);
+            if (!setting.name.ends_with(".limit") || !limit || !std::holds_alternative<std::uint64_t>(*limit)) {
+                continue;
+            }
+            const std::string controller = setting.name.substr(0, setting.name.rfind('.'));
+            auto current = from_.controllers.get(group, controller + ".current");
+            if (!current) {
+                current = from_.controllers.get(group, controller + ".held");
+            }
+            auto failures = from_.controllers.get(group, controller + ".failcnt");
+            limits.push_back({{"attribute", setting.name},
+                              {"group", from_.forest.full_path(group)},
+                              {"current", current ? value_to_json(*current) : Json()},
+                              {"limit", value_to_json(*limit)},
+                              {"failcnt", failures ? value_to_json(*failures) : Json()}});
+        }
+    }
+    return limits;
+}
+
+Json Views::unit_summary(const units::UnitState& state) {
+    const units::Declaration& declaration = *from_.engine.declaration(state.name);
+    Json place = Json::object();
+    if (const processes::Process* main = state.main.pid > 0 ? from_.table.find(state.main) : nullptr) {
+        place = place_of(*main);
+    } else {
+        for (const auto& [hierarchy, path] : from_.placing.shown(declaration)) {
+            place[hierarchy] = path;
+        }
+    }
+    const auto group = from_.placing.group_of(state.name);
+    return {{"name", state.name},
+            {"description", declaration.description},
+            {"type", declaration.kind == units::UnitKind::target ? "target" : units::name_of(declaration.type)},
+            {"state", units::name_of(state.state)},
+            {"reason", from_.engine.reason(state.name)},
+            {"since_ns", realtime_of(state.since)},
+            {"pid", state.main.pid > 0 ? Json(state.main.pid) : Json()},
+            {"restarts", state.restarts},
+            {"enabled", declaration.enabled && !declaration.masked},
+            {"processes", group ? from_.forest.group(*group)->populated : 0},
+            {"place", place},
+            {"enforcement", from_.facts.enforcement_of(state.name)}};
+}
+
+void Views::add_details(Json& unit, const units::UnitState& state, std::string_view detail) {
+    const units::TimePoint now{std::chrono::nanoseconds(monotonic_now_ns())};
+    const auto group = from_.placing.group_of(state.name);
+    unit["cpu_ns"] = group ? from_.facts.cpu_time(*group).usage_ns : 0;
+    unit["memory_pss_kib"] = nullptr;
+    unit["limits"] = limits_of(places_of_unit(state));
+    unit["exit_code"] = nullptr;
+    unit["signal"] = nullptr;
+    if (state.exit && state.exit->kind == units::ExitKind::exited) {
+        unit["exit_code"] = state.exit->number;
+    } else if (state.exit && state.exit->kind != units::ExitKind::unknown) {
+        unit["signal"] = units::signal_name(state.exit->number);
+    }
+    unit["next_restart_ns"] = state.state == units::State::backoff ? time_or_null(state.deadline) : Json();
+    unit["deadline_ns"] = state.state == units::State::backoff ? Json() : time_or_null(state.deadline);
+    unit["tries_left"] = from_.engine.tries_left(state.name, now);
+    unit["log"] = from_.here.logs + "/" + state.name + ".log";
+    if (detail == "settings") {
+        Json settings = Json::array();
+        for (const units::EffectiveSetting& one : units::effective_settings(*from_.engine.declaration(state.name))) {
+            settings.push_back({{"key", one.key}, {"value", one.value}, {"default", one.is_default}});
+        }
+        unit["settings"] = settings;
+    }
+}
+
+Views::Answer Views::status(const control::Caller&, std::span<const std::string> names, std::string_view detail) {
+    from_.facts.refresh_processes();
+    Json units = Json::array();
+    const auto add = [&](std::string_view name) {
+        const units::UnitState& state = *from_.engine.find(name);
+        Json unit = unit_summary(state);
+        if (detail != "list") {
+            add_details(unit, state, detail);
+        }
+        units.push_back(std::move(unit));
+    };
+    for (const std::string& name : names) {
+        if (from_.engine.find(name) == nullptr) {
+            return base::refuse(ENOENT, "there is no unit " + name, "`gpcsup list` shows them");
+        }
+        add(name);
+    }
+    if (names.empty()) {
+        for (const std::string_view name : from_.engine.names()) {
+            if (name != units::default_target) {
+                add(name);
+            }
+        }
+    }
+    const grouping::Group& root = *from_.forest.group(from_.forest.hierarchy(Placing::unit_hierarchy)->root);
+    return Json{{"schema", 1}, {"supervisor", supervisor_header()}, {"units", std::move(units)}, {"unattributed", root.processes}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Views::Answer Views::why(std::string_view name) {
+    const units::UnitState* state = from_.engine.find(name);
+    if (state == nullptr) {
+        return base::refuse(ENOENT, "there is no unit " + std::string(name), "`gpcsup list` shows them");
+    }
+    Json causes = Json::array();
+    std::vector<std::string> chain{std::string(name)};
+    for (const std::string& cause : from_.engine.why(name)) {
+        if (cause != name) {
+            chain.push_back(cause);
+        }
+    }
+    for (const std::string& unit : chain) {
+        const units::UnitState* one = from_.engine.find(unit);
+        const Json event = from_.chronicle.last_event_of(unit);
+        causes.push_back({{"unit", unit},
+                          {"state", one == nullptr ? "unknown" : units::name_of(one->state)},
+                          {"reason", one == nullptr ? "there is no such unit" : from_.engine.reason(unit)},
+                          {"time", event.is_object() ? event["time"] : Json()},
+                          {"seq", event.is_object() ? event["seq"] : Json()}});
+    }
+    return Json{{"schema", 1}, {"unit", name}, {"state", units::name_of(state->state)}, {"causes", causes}}.dump(
+        -1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace gpcsup::supervisor
