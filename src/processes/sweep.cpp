@@ -1,17 +1,11 @@
 #include "processes/sweep.h"
 
-#include <unordered_set>
+#include <limits>
 
 namespace gpcsup::processes {
 
-struct Sweep::Walk {
-    TrackerSink& sink;
-    std::unordered_set<pid_t> seen;
-    std::vector<pid_t> queue;
-};
-
 // Brings the table to what the stat file says about one process.
-void Sweep::compare(Walk& walk, const sys::ProcStat& stat) {
+void Sweep::compare(const sys::ProcStat& stat, TrackerSink& sink) {
     const Event event{.process = stat.pid,
                       .thread = stat.pid,
                       .parent = stat.parent,
@@ -20,7 +14,7 @@ void Sweep::compare(Walk& walk, const sys::ProcStat& stat) {
     const auto tell = [&](EventKind kind) {
         Event told = event;
         told.kind = kind;
-        walk.sink.handle(told);
+        sink.handle(told);
     };
     const Process* known = table_.find(stat.pid);
     if (known != nullptr && known->start_time != stat.start_time) {
@@ -50,7 +44,7 @@ void Sweep::compare(Walk& walk, const sys::ProcStat& stat) {
     }
 }
 
-void Sweep::visit(Walk& walk, pid_t pid) {
+void Sweep::visit(Walk& walk, pid_t pid, TrackerSink& sink) {
     if (!walk.seen.insert(pid).second) {
         return;
     }
@@ -59,61 +53,81 @@ void Sweep::visit(Walk& walk, pid_t pid) {
         walk.seen.erase(pid);  // gone meanwhile; if it is known, its end is told at the end
         return;
     }
-    compare(walk, *stat);
+    compare(*stat, sink);
     if (!stat->ended()) {
         walk.queue.push_back(pid);
     }
 }
 
-void Sweep::walk_from(Walk& walk, pid_t top) {
-    walk.queue.push_back(top);
-    for (std::size_t next = 0; next < walk.queue.size(); ++next) {
-        const auto children = files_.children(walk.queue[next]);
-        if (!children) {
-            continue;
-        }
-        for (const pid_t child : *children) {
-            visit(walk, child);
-        }
+// Looks at the children of the next process in the queue; tells how many processes that were.
+std::size_t Sweep::expand(Walk& walk, TrackerSink& sink) {
+    const auto children = files_.children(walk.queue[walk.next++]);
+    if (!children) {
+        return 1;
     }
-    walk.queue.clear();
+    for (const pid_t child : *children) {
+        visit(walk, child, sink);
+    }
+    return 1 + children->size();
 }
 
-// The list of children may leave some out while others exit: only the process's own file proves that it is
-// gone.
-void Sweep::check_missing(Walk& walk) {
+std::vector<base::ProcessId> Sweep::not_met(const Walk& walk) {
     std::vector<base::ProcessId> missing;
-    table_.for_each([&](Process& process) {
+    table_.for_each([&](const Process& process) {
         if (!process.has(process_dead) && !walk.seen.contains(process.pid)) {
             missing.push_back(process.id());
         }
     });
-    for (const auto& id : missing) {
-        Process* process = table_.find(id);
-        if (process == nullptr || process->has(process_dead) || walk.seen.contains(id.pid)) {
-            continue;
-        }
-        const auto stat = files_.stat(id.pid);
-        if (!stat) {
-            walk.sink.handle(Event{.kind = EventKind::process_exit, .process = id.pid, .thread = id.pid});
-            continue;
-        }
+    return missing;
+}
+
+// The list of children may leave some out while others exit: only the process's own file proves that it is
+// gone.
+void Sweep::look_for(Walk& walk, base::ProcessId id, TrackerSink& sink) {
+    const Process* process = table_.find(id);
+    if (process == nullptr || process->has(process_dead) || walk.seen.contains(id.pid)) {
+        return;
+    }
+    if (const auto stat = files_.stat(id.pid)) {
         walk.seen.insert(id.pid);
-        compare(walk, *stat);
+        compare(*stat, sink);
         if (!stat->ended() && stat->start_time == id.start_time) {
-            walk_from(walk, id.pid);
+            walk.queue.push_back(id.pid);
+        }
+        return;
+    }
+    sink.handle(Event{.kind = EventKind::process_exit, .process = id.pid, .thread = id.pid});
+}
+
+Progress Sweep::step(TrackerSink& sink, std::size_t budget) {
+    if (!walk_) {
+        walk_.emplace();
+        walk_->queue.push_back(table_.root());
+    }
+    Walk& walk = *walk_;
+    for (std::size_t used = 0; used < budget;) {
+        if (walk.next < walk.queue.size()) {
+            used += expand(walk, sink);
+        } else if (!walk.missing) {
+            walk.missing = not_met(walk);
+        } else if (!walk.missing->empty()) {
+            const base::ProcessId id = walk.missing->back();
+            walk.missing->pop_back();
+            look_for(walk, id, sink);
+            ++used;
+        } else {
+            walk_.reset();
+            sink.handle(Event{.kind = EventKind::swept});
+            return Progress::empty;
         }
     }
+    return Progress::more;
 }
 
 base::Result<> Sweep::run(TrackerSink& sink) {
-    Walk walk{.sink = sink};
+    walk_.reset();
     auto root = files_.stat(table_.root());
-    if (root) {
-        walk_from(walk, table_.root());
-    }
-    check_missing(walk);  // also when gpc-init is gone: those who are known are to be killed then
-    sink.handle(Event{.kind = EventKind::swept});
+    (void)step(sink, std::numeric_limits<std::size_t>::max());
     if (!root) {
         return base::pass(root);
     }
@@ -121,9 +135,12 @@ base::Result<> Sweep::run(TrackerSink& sink) {
 }
 
 void Sweep::run_below(pid_t process, TrackerSink& sink) {
-    Walk walk{.sink = sink};
+    Walk walk;
     walk.seen.insert(process);
-    walk_from(walk, process);
+    walk.queue.push_back(process);
+    while (walk.next < walk.queue.size()) {
+        (void)expand(walk, sink);
+    }
 }
 
 }  // namespace gpcsup::processes

@@ -37,27 +37,33 @@ base::Result<> SweepTracker::arm(std::chrono::nanoseconds pause) {
     return {};
 }
 
-base::Result<Progress> SweepTracker::on_readable(std::size_t) {
+base::Result<> SweepTracker::rest() {
     std::uint64_t expirations = 0;
     (void)!::read(timer_.get(), &expirations, sizeof expirations);
+    return arm(std::max<std::chrono::nanoseconds>(interval_, std::exchange(cost_, {}) * share_of_cpu));
+}
+
+// The timer stays readable until the walk is complete.
+base::Result<Progress> SweepTracker::on_readable(std::size_t budget) {
     const auto begin = std::chrono::steady_clock::now();
-    auto done = sweep_.run(sink_);
-    const auto cost = std::chrono::steady_clock::now() - begin;
-    if (auto armed = arm(std::max<std::chrono::nanoseconds>(interval_, cost * share_of_cpu)); !armed) {
-        return base::pass(armed);
+    const Progress progress = sweep_.step(sink_, budget);
+    cost_ += std::chrono::steady_clock::now() - begin;
+    if (progress == Progress::empty) {
+        if (auto rested = rest(); !rested) {
+            return base::pass(rested);
+        }
     }
-    if (!done) {
-        return base::pass(done);
-    }
-    return Progress::empty;
+    return progress;
 }
 
 base::Result<> SweepTracker::drain() {
-    auto progress = on_readable(0);
-    if (!progress) {
-        return base::pass(progress);
+    const auto begin = std::chrono::steady_clock::now();
+    auto done = sweep_.run(sink_);
+    cost_ += std::chrono::steady_clock::now() - begin;
+    if (auto rested = rest(); !rested) {
+        return rested;
     }
-    return {};
+    return done;
 }
 
 }  // namespace gpcsup::processes

@@ -19,18 +19,20 @@ class SweepTracker final : public Tracker {
 
     [[nodiscard]] TrackingQuality quality() const override { return TrackingQuality::sampled; }
     [[nodiscard]] int descriptor() const override { return timer_.get(); }  // a timerfd
-    base::Result<Progress> on_readable(std::size_t budget) override;        // one whole walk
-    base::Result<> drain() override;
+    base::Result<Progress> on_readable(std::size_t budget) override;        // a part of a walk
+    base::Result<> drain() override;                                        // a whole walk, begun now
 
   private:
     SweepTracker(TrackerSink& sink, ProcessTable& table, sys::ProcFiles& files, base::Fd timer,
                  std::chrono::milliseconds interval)
         : sink_(sink), sweep_(table, files), timer_(std::move(timer)), interval_(interval) {}
+    base::Result<> rest();
     base::Result<> arm(std::chrono::nanoseconds pause);
     TrackerSink& sink_;
     Sweep sweep_;
     base::Fd timer_;
     std::chrono::milliseconds interval_;
+    std::chrono::nanoseconds cost_{};  // of the walk under way
 };
 
 }  // namespace gpcsup::processes

@@ -131,7 +131,8 @@ TEST_CASE("daemons that left session, parent and environment behind die with the
 TEST_CASE("a sweep finds daemons by the marker in their environment, and their group is killed") {
     Setup setup(Watcher::Source::sweep);
     setup.start(Load::shell,
-                "for i in 1 2 3 4 5 6 7 8 9 10; do (setsid sleep 1000 &); done; exec sleep 1000");
+                "export GPCSUP_ID=a; exec bash -c "
+                "'for i in 1 2 3 4 5 6 7 8 9 10; do (setsid sleep 1000 &); done; exec sleep 1000'");
     Watcher& watcher = *setup.watcher;
     for (int attempt = 0; attempt < 300 && members(watcher) < 11; ++attempt) {
         watcher.watch(milliseconds(20));
