@@ -24,6 +24,8 @@ constexpr std::uint64_t first_pause_ns = 40'000;  // doubling: eight looks in fi
 constexpr std::uint64_t storm_grid_ns = 10'000'000;
 constexpr std::uint64_t storm_least_ns = 1'000'000;
 
+constexpr std::uint64_t reminder_ns = 250'000'000;
+
 constexpr int native_clone = 56;
 constexpr int native_vfork = 58;
 constexpr int compat_clone = 120;
@@ -180,6 +182,13 @@ void Responder::decide(std::uint32_t slot, Listener& listener) {
 void Responder::park(std::uint32_t slot) {
     set_state(table_->pending[slot], PendingState::parked);
     wakeup_due_ = true;
+    expect_supervisor();
+}
+
+void Responder::expect_supervisor() {
+    if (remind_at_ == never) {
+        remind_at_ = now_ns() + reminder_ns;
+    }
 }
 
 Responder::Admission Responder::admit(std::uint32_t slot, Listener& listener, std::uint32_t& full) {
@@ -225,6 +234,7 @@ void Responder::ask(std::uint32_t slot, std::uint32_t row, std::uint64_t since) 
     }
     if (budget.recounted.load() < since) {
         wakeup_due_ = true;
+        expect_supervisor();
     }
 }
 
@@ -372,11 +382,14 @@ void Responder::examine(std::uint32_t slot, std::uint64_t now) {
 
 void Responder::look_again(std::uint64_t now) {
     next_look_ = never;
-    if (held_ == 0) {
-        return;
-    }
-    for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
+    const bool remind = now >= remind_at_;
+    remind_at_ = remind || held_ == 0 ? never : remind_at_;
+    for (std::uint32_t slot = 0; slot < wire::pending_count && held_ > 0; ++slot) {
         examine(slot, now);
+        if (remind && state_of(table_->pending[slot]) == PendingState::parked) {
+            wakeup_due_ = true;
+            expect_supervisor();
+        }
     }
 }
 

@@ -30,7 +30,9 @@ class Responder {
     void serve(std::uint32_t listener);     // its descriptor is readable: one notification
     void forget_domain(std::uint64_t key);  // its listener hung up
     void look_again(std::uint64_t now);     // at everything parked: gpcsupd has published, or a look is due
-    [[nodiscard]] std::uint64_t next_look() const { return next_look_; }  // monotonic ns, or `never`
+    [[nodiscard]] std::uint64_t next_look() const {  // monotonic ns, or `never`
+        return remind_at_ < next_look_ ? remind_at_ : next_look_;
+    }
     void flush_wakeup();  // tells gpcsupd, at most once a round
     // gpc-init has gone, and gpcsupd goes with it: nobody counts any more, so a full budget is refused at
     // once.
@@ -53,6 +55,7 @@ class Responder {
     void give_verdict(std::uint32_t slot, Listener& listener);
     void ask(std::uint32_t slot, std::uint32_t row, std::uint64_t since);
     void schedule(std::uint32_t slot, std::uint64_t at);
+    void expect_supervisor();
     void release(std::uint32_t slot);
     [[nodiscard]] Leaves leaves_of(const wire::Domain& domain, const wire::Pending& pending) const;
     [[nodiscard]] wire::Domain* domain_of(Listener& listener) const;
@@ -66,6 +69,7 @@ class Responder {
     std::uint32_t held_ = 0;  // slots in use
     std::uint32_t next_slot_ = 0;
     std::uint64_t next_look_ = never;
+    std::uint64_t remind_at_ = never;  // gpcsupd may have died between hearing of a request and serving it
     Look looks_[wire::pending_count];
 };
 

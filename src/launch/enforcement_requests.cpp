@@ -156,6 +156,17 @@ void EnforcementClient::remove_override(pid_t tgid) {
     count_overrides(domain_key);
 }
 
+void EnforcementClient::return_to_domain(pid_t tgid) {
+    const auto known = overrides_.find(tgid);
+    if (known == overrides_.end()) {
+        return;
+    }
+    if (const auto domain = domains_.find(known->second.domain_key); domain != domains_.end()) {
+        doubt(domain->second.place);
+    }
+    remove_override(tgid);
+}
+
 std::vector<ParkedCall> EnforcementClient::take_parked() {
     std::vector<ParkedCall> calls;
     for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {

@@ -118,7 +118,8 @@ class EnforcementClient {
     // One process (with the children it will have) away from its domain's place. ENOSPC; ENOENT: no such
     // domain.
     base::Result<> set_override(pid_t tgid, std::uint64_t domain_key, const EnforcedPlace& place);
-    void remove_override(pid_t tgid);  // it died, or is back in its domain's place; unknown ones are fine
+    void remove_override(pid_t tgid);   // it died; unknown ones are fine
+    void return_to_domain(pid_t tgid);  // it is back in its domain's place
 
     // Calls to be performed, each shown once (again after a restart).
     [[nodiscard]] std::vector<ParkedCall> take_parked();

@@ -237,6 +237,17 @@ TEST_CASE("while gpcsupd is away the edge waits and nothing fails") {
     wait_for_end(free.started);
 }
 
+TEST_CASE("a wake-up that died with its gpcsupd is given again") {
+    Stage stage;
+    stage.limit(2, 2);
+    Service service = stage.start(forker("fork", 5), 2, {TrapClass::task});
+    stage.swallow_wakeup();
+    const Score score = finish(service);
+    CHECK(stage.swallowed());
+    CHECK(score.made == 5);
+    CHECK(score.refused == 0);
+}
+
 TEST_CASE("a listener whose processes have gone is given back") {
     Stage stage;
     stage.limit(2, 5);

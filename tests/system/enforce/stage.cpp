@@ -188,7 +188,9 @@ void Stage::run() {
         pool_->on_deadline(std::chrono::steady_clock::now());
         if (waits[2].revents != 0) {
             drain(supervisor_wakeup_);
-            supervise();
+            if (swallow_.exchange(0) == 0) {
+                supervise();
+            }
         }
     }
 }

@@ -116,6 +116,9 @@ class Stage final : public launch::AffinityRules {
     [[nodiscard]] std::uint64_t recounts() const { return recounts_; }
     [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
     [[nodiscard]] bool all_listeners_dropped(std::chrono::milliseconds within);
+    // The next wake-up is heard and forgotten, as by a gpcsupd that is killed at that moment.
+    void swallow_wakeup() { swallow_ = 1; }
+    [[nodiscard]] bool swallowed() const { return swallow_ == 0; }
     void pause_supervisor() { mutex_.lock(); }
     void resume_supervisor() { mutex_.unlock(); }
 
@@ -155,6 +158,7 @@ class Stage final : public launch::AffinityRules {
     Fd stop_;
     std::atomic<std::uint64_t> recounts_ = 0;
     std::atomic<std::uint64_t> restarts_ = 0;
+    std::atomic<int> swallow_ = 0;
     std::size_t refusals_ = 0;
     std::uint64_t next_key_ = 1000;
     std::thread thread_;
