@@ -193,7 +193,15 @@ Instance::Instance(Setup setup) : setup_(std::move(setup)) {
 }
 
 pid_t Instance::launch(const std::string& words_file) {
-    std::vector<std::string> arguments = {directory_ + "/bin/gpc-init", "--runtime", runtime()};
+    std::vector<std::string> arguments = {directory_ + "/bin/gpc-init"};
+    if (setup_.name_runtime) {
+        arguments.insert(arguments.end(), {"--runtime", runtime()});
+    }
+    for (std::string& variable : setup_.environment) {
+        if (const auto place = variable.find("$DIRECTORY"); place != std::string::npos) {
+            variable.replace(place, strlen("$DIRECTORY"), directory_);
+        }
+    }
     arguments.insert(arguments.end(), setup_.arguments.begin(), setup_.arguments.end());
     std::vector<std::string> environment = setup_.environment;  // first: the first of a name counts
     for (const std::string& variable :

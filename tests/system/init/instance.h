@@ -59,7 +59,8 @@ class Part {
 struct Setup {
     uid_t user = 0;                        // to run as, when the test is root
     std::vector<std::string> arguments;    // besides --runtime
-    std::vector<std::string> environment;  // NAME=VALUE
+    std::vector<std::string> environment;  // NAME=VALUE; $DIRECTORY is the instance's own
+    bool name_runtime = true;              // with --runtime
     bool real_logd = false;
     rlim_t descriptors = 0;      // RLIMIT_NOFILE, soft and hard
     bool own_namespace = false;  // as PID 1 of a pid namespace

@@ -163,6 +163,39 @@ TEST_CASE("a runtime directory that others may write to, or a link, is refused")
     }
 }
 
+TEST_CASE("a user's runtime directory") {
+    const uid_t user = identities().back();
+    if (user == 0) {
+        return;  // root's has a fixed place, which tests leave alone
+    }
+    SECTION("named by XDG_RUNTIME_DIR") {
+        Instance init({.user = user, .environment = {"XDG_RUNTIME_DIR=$DIRECTORY"}, .name_runtime = false});
+        Part part(init.await_helper("gpcsupd"));
+        struct stat about {};
+        REQUIRE(stat((init.directory() + "/gpcsup").c_str(), &about) == 0);
+        CHECK((about.st_mode & 07777) == 0700);
+        CHECK(init.words().find("warning") == std::string::npos);
+    }
+    SECTION("a checked one of one's own under the temporary directory") {
+        Instance init({.user = user, .environment = {"TMPDIR=$DIRECTORY"}, .name_runtime = false});
+        const std::string path = init.directory() + "/gpcsup-" + std::to_string(user);
+        {
+            Part part(init.await_helper("gpcsupd"));
+            struct stat about {};
+            REQUIRE(lstat(path.c_str(), &about) == 0);
+            CHECK((about.st_mode & 07777) == 0700);
+            CHECK(about.st_uid == user);
+            CHECK(init.words().find("warning: XDG_RUNTIME_DIR is not set; the runtime directory is " +
+                                    path) == 0);
+        }
+        kill(init.pid(), SIGKILL);
+        REQUIRE(init.await_end());
+        std::filesystem::rename(path, path + ".real");
+        REQUIRE(symlink((path + ".real").c_str(), path.c_str()) == 0);
+        CHECK(WEXITSTATUS(init.run_second().status) == 1);
+    }
+}
+
 TEST_CASE("wrong arguments and questions") {
     Instance init({.arguments = {"--what"}});
     std::optional<int> status = init.await_end();
