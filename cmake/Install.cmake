@@ -14,9 +14,24 @@ foreach(helper gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader)
   gpcsup_install_program(${helper} ${gpcsup_libexec})
 endforeach()
 
-# A machine's own configuration lives in /etc, whatever the prefix; CMAKE_INSTALL_SYSCONFDIR is already "/etc" for /usr.
-install(DIRECTORY config/ DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/gpcsup)
-install(DIRECTORY DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/gpcsup/units)
+# A machine's own configuration is /etc's: the programs read it there, also when they are in /usr or /usr/local. Elsewhere it
+# goes into the prefix, for --config. What an administrator may have changed is never overwritten.
+install(CODE "set(gpcsup_config \"${CMAKE_SOURCE_DIR}/config\")")
+install(CODE [[
+  set(etc ${CMAKE_INSTALL_PREFIX}/etc)
+  if(CMAKE_INSTALL_PREFIX MATCHES "^/usr(/local)?/?$")
+    set(etc /etc)
+  endif()
+  file(GLOB files RELATIVE ${gpcsup_config} ${gpcsup_config}/*.toml)
+  foreach(file IN LISTS files)
+    if(EXISTS "$ENV{DESTDIR}${etc}/gpcsup/${file}")
+      message(STATUS "Kept: $ENV{DESTDIR}${etc}/gpcsup/${file}")
+    else()
+      file(INSTALL "${gpcsup_config}/${file}" DESTINATION "${etc}/gpcsup")
+    endif()
+  endforeach()
+  file(MAKE_DIRECTORY "$ENV{DESTDIR}${etc}/gpcsup/units")
+]])
 install(DIRECTORY units/system/ DESTINATION lib/gpcsup/units FILES_MATCHING PATTERN "*.toml")
 install(DIRECTORY units/examples DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.toml")
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
