@@ -328,6 +328,15 @@ void Ledger::settle_round() {
     }
 }
 
+void Ledger::bring_up_to_date(Tracker& tracker) {
+    for (int round = 0; round < 2; ++round) {
+        if (quality_ == TrackingQuality::exact) {
+            (void)!tracker.drain().has_value();  // what it cannot tell now is shared out later
+        }
+        settle_round();
+    }
+}
+
 void Ledger::swept() {
     if (quality_ == TrackingQuality::sampled) {
         run_round();

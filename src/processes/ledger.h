@@ -57,6 +57,10 @@ class Ledger {
     void settle_round();
     // A round if the last one is a second ago: called with every death, so that no timer is needed for it.
     void settle_if_due();
+    // For a figure that is read now: what live parents have waited for so far is shared out as well (to a
+    // tick). The tracker is drained between reading and sharing out, so that the exits behind the time have
+    // been heard of.
+    void bring_up_to_date(Tracker& tracker);
     // A sweep is complete. Only now have the exits behind the children times that the last round read been
     // heard of.
     void swept();

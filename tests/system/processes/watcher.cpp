@@ -48,7 +48,9 @@ Watcher::Watcher(Reaper& reaper, Kept& kept, Source source)
     reader = std::make_unique<processes::ExitReader>(
         reaper_.ring(), *table, *lineage, *ledger,
         [this](const wire::ExitRecord& record, const processes::Process*) {
-            if (reaped_.try_emplace(record.pid, record).second) {
+            reaped_[record.pid] = record;
+            if (record.sequence >= next_record_) {
+                next_record_ = record.sequence + 1;
                 reaped_total_ns_ += (record.user_us + record.system_us) * 1000;
             }
         });

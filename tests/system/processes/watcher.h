@@ -75,6 +75,7 @@ class Watcher final : public processes::Origins, public processes::Observer {
     grouping::GroupId groups_[2];
     std::map<pid_t, wire::ExitRecord> reaped_;
     std::uint64_t reaped_total_ns_ = 0;
+    std::uint64_t next_record_ = 0;
     std::uint64_t last_usage_[2] = {0, 0};
 };
 
