@@ -193,8 +193,7 @@ TEST_CASE("every common slip has its own message, at its place") {
         {start + "; comment\n", "3:1 : a comment begins with #"},
         {start + "nice =\n", "3:7 service.nice: the value is missing: write nice = \"…\""},
         {"enabled = True\n", "1:11 enabled: write true or false in small letters"},
-        {"enabled = yes\n",
-         "1:11 enabled: write enabled = true or enabled = false"},
+        {"enabled = yes\n", "1:11 enabled: write enabled = true or enabled = false"},
         {start + "nice = 1\nnice = 2\n", "4:8 : this is not TOML: cannot redefine"},
         // bare numbers, wrong types
         {start + "restart_delay = 5\n",
