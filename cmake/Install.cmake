@@ -40,7 +40,30 @@ foreach(section 1 5 8)
   file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.${section})
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
-install(FILES completion/gpcsup.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gpcsup)
+
+# Pages with tables, and the completion, are written by the programs that know: every row is declared once, in the sources.
+if(TARGET gpcsup AND TARGET gpcsupd)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/man)
+  set(written)
+  foreach(page gpcsup.1 gpcsup.toml.5 gpcsup-unit.5)
+    set(output ${CMAKE_BINARY_DIR}/man/${page})
+    add_custom_command(OUTPUT ${output}
+      COMMAND ${CMAKE_COMMAND} -DPAGE=${CMAKE_SOURCE_DIR}/man/${page}.in -DOUTPUT=${output}
+              -DCLIENT=$<TARGET_FILE:gpcsup> -DSUPERVISOR=$<TARGET_FILE:gpcsupd> -P ${CMAKE_SOURCE_DIR}/cmake/RenderManual.cmake
+      DEPENDS gpcsup gpcsupd ${CMAKE_SOURCE_DIR}/man/${page}.in ${CMAKE_SOURCE_DIR}/cmake/RenderManual.cmake VERBATIM)
+    list(APPEND written ${output})
+    string(REGEX MATCH "[0-9]$" section ${page})
+    install(FILES ${output} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+  endforeach()
+  foreach(shell bash zsh)
+    set(output ${CMAKE_BINARY_DIR}/completion.${shell})
+    add_custom_command(OUTPUT ${output} COMMAND gpcsup completion ${shell} > ${output} DEPENDS gpcsup VERBATIM)
+    list(APPEND written ${output})
+  endforeach()
+  install(FILES ${CMAKE_BINARY_DIR}/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gpcsup)
+  install(FILES ${CMAKE_BINARY_DIR}/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _gpcsup)
+  add_custom_target(manual ALL DEPENDS ${written})
+endif()
 
 # The last place that the programs look for each other in: where this build is meant to be installed.
 foreach(target gpc-init room_supervisor room_cli)
