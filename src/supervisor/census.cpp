@@ -10,8 +10,9 @@ namespace gpcsup::supervisor {
 
 namespace {
 
-constexpr std::size_t events_a_round = 256;                    // then others have their turn
-constexpr std::uint64_t settle_interval_ns = 1'000'000'000;    // a round reads a file for each process
+constexpr std::size_t events_a_round = 256;  // then others have their turn
+constexpr std::uint64_t settle_interval_ns =
+    250'000'000;  // a round reads a file for each parent whose children died
 
 }  // namespace
 
@@ -20,7 +21,8 @@ class Census::Relay final : public processes::TrackerSink {
   public:
     explicit Relay(Census& census) : census_(census) {}
     void handle(const processes::Event& event) override {
-        const bool starts_task = event.kind == processes::EventKind::fork || event.kind == processes::EventKind::thread_start;
+        const bool starts_task =
+            event.kind == processes::EventKind::fork || event.kind == processes::EventKind::thread_start;
         if (starts_task && event.timestamp_ns != 0 && census_.fork_event_) {
             census_.fork_event_(event.parent, event.timestamp_ns);
         }
@@ -56,12 +58,14 @@ base::Result<> Census::open(pid_t init_pid) {
     }
     table_ = std::move(*table);
     if (!adopted) {
-        if (auto done = keeper_.keep(wire::KeepClass::process_table, 0, "processes", table_->descriptor()); !done) {
+        if (auto done = keeper_.keep(wire::KeepClass::process_table, 0, "processes", table_->descriptor());
+            !done) {
             return done;
         }
     }
     ledger_ = std::make_unique<processes::Ledger>(*table_, *files_, clocks_);
-    lineage_ = std::make_unique<processes::Lineage>(forest_, *table_, *ledger_, *files_, static_cast<processes::Origins&>(*this),
+    lineage_ = std::make_unique<processes::Lineage>(forest_, *table_, *ledger_, *files_,
+                                                    static_cast<processes::Origins&>(*this),
                                                     static_cast<processes::Observer&>(*this));
     relay_ = std::make_unique<Relay>(*this);
     counter_ = std::make_unique<processes::TaskCounter>(*table_, *files_, *relay_);
@@ -73,7 +77,8 @@ base::Result<> Census::open(pid_t init_pid) {
 
 base::Result<> Census::open_ring() {
     ring_memory_ = keeper_.take(wire::KeepClass::exit_ring);
-    void* memory = mmap(nullptr, sizeof(wire::ExitRing), PROT_READ | PROT_WRITE, MAP_SHARED, ring_memory_.get(), 0);
+    void* memory =
+        mmap(nullptr, sizeof(wire::ExitRing), PROT_READ | PROT_WRITE, MAP_SHARED, ring_memory_.get(), 0);
     if (memory == MAP_FAILED) {
         return base::fail(errno, "map", "gpc-init's exit ring");
     }
@@ -83,7 +88,9 @@ base::Result<> Census::open_ring() {
     }
     exits_ = std::make_unique<processes::ExitReader>(
         *ring_, *table_, *lineage_, *ledger_,
-        [this](const wire::ExitRecord& record, const processes::Process* process) { news_.reaped(record, process); });
+        [this](const wire::ExitRecord& record, const processes::Process* process) {
+            news_.reaped(record, process);
+        });
     return {};
 }
 
@@ -94,12 +101,14 @@ base::Result<> Census::open_tracker() {
         auto opened = sys::open_connector();
         if (opened) {
             connector = std::move(*opened);
-            if (auto kept = keeper_.keep(wire::KeepClass::connector, 0, "connector", connector.get()); !kept) {
+            if (auto kept = keeper_.keep(wire::KeepClass::connector, 0, "connector", connector.get());
+                !kept) {
                 return kept;
             }
             if (auto statistics = sys::open_taskstats()) {
                 taskstats = std::move(*statistics);
-                if (auto kept = keeper_.keep(wire::KeepClass::taskstats, 0, "taskstats", taskstats.get()); !kept) {
+                if (auto kept = keeper_.keep(wire::KeepClass::taskstats, 0, "taskstats", taskstats.get());
+                    !kept) {
                     return kept;
                 }
             }
@@ -108,7 +117,8 @@ base::Result<> Census::open_tracker() {
         }
     }
     if (connector) {
-        tracker_ = std::make_unique<processes::ConnectorTracker>(*relay_, std::move(connector), std::move(taskstats));
+        tracker_ = std::make_unique<processes::ConnectorTracker>(*relay_, std::move(connector),
+                                                                 std::move(taskstats));
     } else {
         auto sweep = processes::SweepTracker::create(*relay_, *table_, *files_);
         if (!sweep) {
@@ -132,7 +142,9 @@ base::Result<> Census::watch() {
     return {};
 }
 
-base::Result<> Census::resync() { return lineage_->resync(); }
+base::Result<> Census::resync() {
+    return lineage_->resync();
+}
 
 void Census::drain_tracker() {
     if (tracker_->quality() == processes::TrackingQuality::exact) {
@@ -140,7 +152,9 @@ void Census::drain_tracker() {
     }
 }
 
-void Census::fold_exits() { (void)exits_->drain(*tracker_); }
+void Census::fold_exits() {
+    (void)exits_->drain(*tracker_);
+}
 
 void Census::take_news() {
     drain_tracker();
@@ -171,7 +185,7 @@ processes::CpuTime Census::cpu_time(grouping::GroupId group) {
     const std::uint64_t now = monotonic_now_ns();
     if (now - last_round_ns_ > settle_interval_ns) {
         last_round_ns_ = now;
-        ledger_->settle_round();
+        ledger_->bring_up_to_date(*tracker_);
     }
     ledger_->sample_members(group);
     return table_->books().usage(group);
