@@ -103,8 +103,8 @@ void Engine::queue_neighbours(UnitId id) {
 }
 
 std::vector<UnitState> Engine::take_changed() {
-    std::vector<UnitState> result;
-    result.reserve(changed_.size());
+    std::vector<UnitState> result = std::exchange(gone_, {});
+    result.reserve(result.size() + changed_.size());
     for (UnitId id : std::exchange(changed_, {})) {
         if (std::exchange(unit(id).changed, false)) {
             result.push_back(unit(id).state);
@@ -244,6 +244,7 @@ void Engine::restore(UnitState state) {
         state.origin = Origin::leaving;
         state.wished = false;
     }
+    recovery_ = Recovery::restoring;
     set_deadline(*id, std::nullopt);
     const std::optional<TimePoint> deadline = state.deadline;
     state.deadline.reset();
@@ -253,9 +254,14 @@ void Engine::restore(UnitState state) {
 
 void Engine::resume(TimePoint now) {
     now_ = now;
+    recovery_ = Recovery::over;
     recount(std::vector<bool>(units_.size(), true));
     for (std::uint32_t row = 0; row < units_.size(); ++row) {
-        if (graph_[UnitId(row)].declaration != nullptr && units_[row].state.unconfirmed) {
+        const UnitState& state = units_[row].state;
+        const bool just_asked = std::ranges::any_of(actions_, [&](const Action& action) {
+            return action.unit == state.name && action.kind != ActionKind::state_changed;
+        });
+        if (graph_[UnitId(row)].declaration != nullptr && state.unconfirmed && !just_asked) {
             repeat_action(UnitId(row));
         }
     }

@@ -105,14 +105,16 @@ class Engine {
     void set_intent(std::string_view unit, std::uint64_t intent);
     void tick(TimePoint now);
 
-    // What is to be done.
+    // What is to be done. The changed states include the last one of a unit that is gone: find() does not
+    // know it any more.
     [[nodiscard]] std::vector<Action> take_actions() { return std::exchange(actions_, {}); }
     [[nodiscard]] std::vector<UnitState> take_changed();
     [[nodiscard]] std::optional<TimePoint> next_deadline() const;
     [[nodiscard]] bool quiet() const;  // no unit has a process, or is about to
 
-    // After a crash. Unknown units (transient ones are declared first by restore_transient) come back as
-    // leaving ones.
+    // After a crash: restore, tell what happened meanwhile, resume. What is told before resume is taken down,
+    // and acted on by resume only, when everything is known. Unknown units (transient ones are declared first
+    // by restore_transient) come back as leaving ones.
     void restore_transient(Declaration declaration);
     void restore(UnitState state);
     void resume(TimePoint now);
@@ -212,11 +214,14 @@ class Engine {
     std::deque<UnitId> wishes_;
     std::deque<UnitId> steps_;
     std::vector<UnitId> changed_;
+    std::vector<UnitState> gone_;  // the last states of removed units, for take_changed
     std::vector<Action> actions_;
     std::set<std::pair<TimePoint, UnitId>> deadlines_;
     TimePoint now_{};
     bool stopping_all_ = false;
     bool told_quiet_ = false;
+    enum class Recovery { over, restoring, counted };  // between restore and resume nothing is decided
+    Recovery recovery_ = Recovery::over;
     bool recounting_ = false;  // wishes are only counted anew: nothing becomes due by it
 };
 

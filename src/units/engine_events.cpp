@@ -30,6 +30,10 @@ std::string start_timeout_text(const Declaration& declaration) {
 }  // namespace
 
 Engine::Unit* Engine::lookup(std::string_view name, UnitId& id) {
+    if (recovery_ == Recovery::restoring) {  // what an end leads to depends on who is wanted
+        recovery_ = Recovery::counted;
+        recount(std::vector<bool>(units_.size(), true));
+    }
     const auto found = graph_.find(name);
     if (!found) {
         return nullptr;

@@ -73,8 +73,8 @@ std::optional<UnitId> Engine::cause(UnitId id) const {
     return state.lost ? lost_need(id) : std::nullopt;
 }
 
-std::string Engine::reason(std::string_view name_) const {
-    const auto id = graph_.find(name_);
+std::string Engine::reason(std::string_view unit_name) const {
+    const auto id = graph_.find(unit_name);
     if (!id) {
         return {};
     }
@@ -86,8 +86,8 @@ std::string Engine::reason(std::string_view name_) const {
     return state.reason;
 }
 
-std::string Engine::waiting_for(std::string_view name_, TimePoint now) const {
-    const auto id = graph_.find(name_);
+std::string Engine::waiting_for(std::string_view unit_name, TimePoint now) const {
+    const auto id = graph_.find(unit_name);
     if (!id) {
         return {};
     }
@@ -126,9 +126,9 @@ std::string Engine::waiting_for(std::string_view name_, TimePoint now) const {
     return {};
 }
 
-std::vector<std::string> Engine::why(std::string_view name_) const {
+std::vector<std::string> Engine::why(std::string_view unit_name) const {
     std::vector<std::string> chain;
-    auto id = graph_.find(name_);
+    auto id = graph_.find(unit_name);
     while (id && chain.size() <= graph_.size()) {  // the edges have no cycle; a conflict could make one
         const UnitState& state = unit(*id).state;
         std::string line = state.name + " is " + std::string(name_of(state.state));
@@ -144,8 +144,8 @@ std::vector<std::string> Engine::why(std::string_view name_) const {
     return chain;
 }
 
-Progress Engine::progress(std::string_view name_) const {
-    const auto id = graph_.find(name_);
+Progress Engine::progress(std::string_view unit_name) const {
+    const auto id = graph_.find(unit_name);
     if (!id) {
         return Progress::down;
     }
@@ -157,8 +157,8 @@ Progress Engine::progress(std::string_view name_) const {
     return is_final && !state.due ? Progress::down : Progress::under_way;
 }
 
-unsigned Engine::tries_left(std::string_view name_, TimePoint now) const {
-    const auto id = graph_.find(name_);
+unsigned Engine::tries_left(std::string_view unit_name, TimePoint now) const {
+    const auto id = graph_.find(unit_name);
     if (!id || declared(*id).start_limit.starts == unlimited_starts) {
         return unlimited_starts;
     }

@@ -257,6 +257,7 @@ bool Engine::remove_if_over(UnitId id) {
     report.exit = state.exit;
     actions_.push_back(std::move(report));
     set_deadline(id, std::nullopt);
+    gone_.push_back(std::move(unit(id).state));
     unit(id) = Unit{};
     graph_.remove(id);
     return true;

@@ -232,6 +232,9 @@ void Engine::recount(const std::vector<bool>& wanted_before) {
 }
 
 void Engine::drain() {
+    if (recovery_ != Recovery::over) {
+        return;
+    }
     // Each step moves a unit along the table or leaves it, and nothing moves twice without an event or a
     // deadline. The budget is far above what any graph needs: it turns a mistake in here into a slow loop
     // instead of a dead one.

@@ -189,7 +189,7 @@ TEST_CASE("a successor that restores everything goes on exactly where the other 
             const auto time = std::chrono::milliseconds(dice.below(2000));
             undisturbed.run_for(time);
             crashing.run_for(time);
-            crashing.replace_engine(false);
+            crashing.replace_engine(World::Crash::between_actions);
             REQUIRE(crashing.log == undisturbed.log);
         }
         check_quiet_after_stop(crashing);
@@ -210,7 +210,8 @@ TEST_CASE("actions that a crash swallowed are repeated, and every promise holds"
         for (int i = 0; i < 40; ++i) {
             random_wish(world, dice, count);
             if (dice.one_in(3)) {
-                world.replace_engine(true);
+                const auto downtime = dice.one_in(2) ? 0ms : std::chrono::milliseconds(dice.below(1500));
+                world.replace_engine(World::Crash::losing_actions, downtime);
             }
             world.run_for(std::chrono::milliseconds(dice.below(2000)));
         }

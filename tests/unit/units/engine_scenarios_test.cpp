@@ -480,7 +480,7 @@ TEST_CASE("a transient unit runs once, is removed, and leaves its exit status") 
         CHECK_FALSE(world.engine().start_transient(service("run-1"), world.now()).has_value());
         world.settle();
         CHECK(world.has_processes("run-1"));
-        world.replace_engine(false);
+        world.replace_engine(World::Crash::between_actions);
         world.run_until_idle();
         REQUIRE(world.removed.size() == 1);
         CHECK(world.removed[0].exit == exit_with(7));
@@ -521,4 +521,40 @@ TEST_CASE("a transient unit runs once, is removed, and leaves its exit status") 
     world.start("web");
     world.run_for(1s);
     CHECK(world.state("web") == State::active);
+}
+
+TEST_CASE("what happened while nobody looked is taken down first and acted on when all is known") {
+    Declaration db = with_restart(RestartPolicy::on_failure);
+    db.name = "db";
+    Declaration web = service("web");
+    web.depends.requires_ = {"db"};
+    World world({db, web});
+    world.behaviours["db"] = [](unsigned life) {
+        return life == 1 ? Behaviour{.lives = 10s, .exit = killed_by(SIGKILL)} : Behaviour{};
+    };
+    world.start("default");
+    world.run_for(9s);
+    world.take_log();
+    world.replace_engine(World::Crash::between_actions, 2s);
+    CHECK(world.log == Log{"db: active -> stopping", "db: stopping -> backoff"});
+    CHECK(world.state("web") == State::active);
+    world.run_for(1s);
+    CHECK(world.state("db") == State::active);
+    CHECK(world.engine().find("db")->restarts == 1);
+    CHECK(std::ranges::count(world.log, "web: TERM") == 0);
+}
+
+TEST_CASE("the last state of a unit that is removed is among the changed ones") {
+    Engine engine(UnitGraph::build({}).graph);
+    REQUIRE(engine.start_transient(service("run-1", ServiceType::oneshot), TimePoint(1s)).has_value());
+    engine.process_started("run-1", {77, 1}, TimePoint(1s));
+    engine.exec_succeeded("run-1", TimePoint(1s));
+    (void)engine.take_changed();
+    engine.group_empty("run-1", TimePoint(2s));
+    engine.main_exited("run-1", {77, 1}, exit_with(7), TimePoint(2s));
+    CHECK(engine.find("run-1") == nullptr);
+    const auto changed = engine.take_changed();
+    REQUIRE(std::ranges::count(changed, "run-1", &UnitState::name) == 1);
+    CHECK(changed.front().exit == exit_with(7));
+    CHECK(changed.front().state == State::failed);
 }

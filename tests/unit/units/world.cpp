@@ -279,8 +279,8 @@ void World::check_always() const {
     }
 }
 
-void World::replace_engine(bool lose_actions) {
-    if (!lose_actions) {
+void World::replace_engine(Crash crash, base::Duration downtime) {
+    if (crash == Crash::between_actions) {
         settle();
     }
     (void)engine_->take_actions();
@@ -302,6 +302,14 @@ void World::replace_engine(bool lose_actions) {
     for (UnitState& state : states) {
         engine_->restore(std::move(state));
     }
+    const TimePoint back = now_ + downtime;
+    while (!events_.empty() && events_.begin()->first <= back) {
+        now_ = std::max(now_, events_.begin()->first);
+        auto what = std::move(events_.begin()->second);
+        events_.erase(events_.begin());
+        what();
+    }
+    now_ = back;
     engine_->resume(now_);
     settle();
 }

@@ -57,7 +57,9 @@ class World {
     void settle();                                     // carries out what is to be done now
     void run_for(base::Duration time);                 // and lets time pass
     void run_until_idle(base::Duration at_most = 1h);  // until nothing is planned any more
-    void replace_engine(bool lose_actions);            // as a crash of gpcsupd does
+    enum class Crash { between_actions, losing_actions };
+    // As a crash of gpcsupd does; the world goes on for DOWNTIME before the successor is told and resumes.
+    void replace_engine(Crash crash, base::Duration downtime = {});
 
     State state(const std::string& unit) const { return engine_->find(unit)->state; }
     std::string reason(const std::string& unit) const { return engine_->reason(unit); }
