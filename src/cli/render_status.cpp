@@ -279,6 +279,7 @@ void add_settings(Block& block, const Json& unit, const Look& look) {
         const Json& value = setting.contains("value") ? setting["value"] : Json();
         const std::string text = pad(text_of(setting, "key"), width) + " = " +
                                  (value.is_null()     ? "\"max\""
+                                  : value == ""       ? "\"\""
                                   : value.is_string() ? value_text(value)
                                                       : harmless(value.dump()));
         lines.push_back(given ? text : paint(look, Tone::faint, text + " (default)"));

@@ -111,7 +111,7 @@ base::Result<int> follow(const Session& session, const Place& place, logging::Lo
 
 base::Result<int> do_log(Session& session) {
     const bool following = session.arguments().has("--follow");
-    std::size_t count = following ? lines_before_following : SIZE_MAX;
+    std::size_t count = following ? lines_before_following : SIZE_MAX / 2;  // all
     if (const auto text = session.arguments().value("--lines")) {
         auto number = parse_number("--lines", *text);
         if (!number) {
