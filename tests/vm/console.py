@@ -96,7 +96,11 @@ class Machine:
     def log_in(self, user="root"):
         self.expect(r"login: ")
         self.send(f"{user}\n")
-        self.expect(r"@gpcsup:\S*[#$] ")
+        self.expect(r"gpcsup:\S*[#$] ")
+        self.be_quiet()
+
+    def be_quiet(self):
+        """No echo and no prompt from the shell: only output is left."""
         self.run("stty -echo; PS1=; PS2=")
 
     def run(self, command, seconds=DEADLINE):
@@ -105,7 +109,7 @@ class Machine:
         begin, end = f"<{self.commands}<", f">{self.commands}>"
         # The marks are put together by the shell, so that an echoed command line is never taken for its output.
         self.send(f"printf '%s%s\\n' '<' '{self.commands}<'; {command}\nprintf '%s%s%s>\\n' '>' '{self.commands}>' $?\n")
-        self.expect(f"^{re.escape(begin)}\n", seconds)
+        self.expect(f"{re.escape(begin)}\n", seconds)
         start = self.seen
         match = self.expect(f"{re.escape(end)}(\\d+)>\n", seconds)
         return int(match.group(1)), self.transcript[start:match.start()]

@@ -29,7 +29,7 @@ FILES = {  # what a machine has beside us; everything that is ours comes from `c
     "etc/group": "root:x:0:\nnogroup:x:65534:\nguest:x:1000:\n",
     "etc/hostname": "gpcsup\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\n",
-    "etc/profile": "export PATH=/usr/bin:/usr/sbin:/bin:/sbin\nPS1='\\u@gpcsup:\\w\\$ '\n",
+    "etc/profile": "export PATH=/usr/bin:/usr/sbin:/bin:/sbin\nPS1='gpcsup:\\w\\$ '\n",
     "etc/motd": "\nThis is gpcsup as PID 1. Try `gpcsup`, `gpcsup tree`, `gpcsup --help`; `gpcsup poweroff` ends it.\n\n",
     # The shipped console unit is off, because a machine may have another init; here there is none.
     "etc/gpcsup/units/console.d/vm.toml": "enabled = true\n",
@@ -117,9 +117,6 @@ def stage(root, build, kernel, unit_folders, without):
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         place_file(modules / name, inside / name, 0o644)
     run("/sbin/depmod", "-b", root, modules.name)
-    init = root / "init"
-    if not init.is_symlink():
-        init.symlink_to("/usr/sbin/gpc-init")
     for name in without:
         (root / name).unlink()
 
@@ -178,7 +175,7 @@ def qemu_command(kernel, initramfs, arguments="", disk=None):
                "-object", "memory-backend-ram,id=m0,size=512M", "-object", "memory-backend-ram,id=m1,size=512M",
                "-numa", "node,nodeid=0,memdev=m0,cpus=0-1", "-numa", "node,nodeid=1,memdev=m1,cpus=2-3",
                "-kernel", str(kernel), "-initrd", str(initramfs),
-               "-append", f"console=ttyS0 panic=-1 quiet {arguments}".strip()]
+               "-append", f"console=ttyS0 panic=-1 quiet rdinit=/usr/sbin/gpc-init {arguments}".strip()]
     if disk:
         command += ["-drive", f"file={disk},format=raw,if=none,id=disk,cache=writethrough", "-device", "virtio-blk-pci,drive=disk"]
     return command

@@ -1,6 +1,6 @@
 # Stopped in the middle of the chain: what it writes then must be on the disk when the machine is off.
 say() {
-    echo "second $1 $(awk '{ printf "%d", $1 * 1000000000 }' /proc/uptime)" | tee -a /mnt/events >/dev/console
+    echo "second $1 $(awk '{ printf "%.0f", $1 * 1000000000 }' /proc/uptime)" | tee -a /mnt/events >/dev/console
 }
 finish() {
     say stopping
