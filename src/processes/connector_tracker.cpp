@@ -54,6 +54,8 @@ void ConnectorTracker::handle(const sys::ConnectorMessage& message) {
     switch (message.kind) {
         case sys::ConnectorKind::fork:
             event.kind = message.thread == message.process ? EventKind::fork : EventKind::thread_start;
+            // Of a new thread the kernel names the parent of its process: not who made it.
+            event.parent_thread = event.kind == EventKind::fork ? message.parent_thread : 0;
             break;
         case sys::ConnectorKind::exec:
             event.kind = EventKind::exec;

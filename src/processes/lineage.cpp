@@ -150,6 +150,9 @@ void Lineage::child_of_root(const Event& event) {
     if (answer.how == Attribution::nobody || answer.how == Attribution::helper) {
         process->flags |= process_stray;
     }
+    if (answer.how == Attribution::helper) {
+        process->flags |= process_helper;
+    }
     observer_.on_fork(nullptr, *process);
     if (answer.how != Attribution::intent) {
         observer_.on_attributed(*process, answer.how);
@@ -185,7 +188,9 @@ void Lineage::executed(Process& process) {
         // A stray's new image may say more: a helper's its environment, a member's its marker.
         if (const auto stat = files_.stat(process.pid)) {
             const auto answer = attributor_.attribute(process.pid, *stat);
-            if (answer.how != Attribution::nobody && answer.how != Attribution::helper) {
+            if (answer.how == Attribution::helper) {
+                process.flags |= process_helper;
+            } else if (answer.how != Attribution::nobody) {
                 ledger_.before_move(process);
                 table_.move(process, answer.membership);
                 process.flags &= ~static_cast<std::uint32_t>(process_stray);

@@ -34,6 +34,7 @@ struct Event {
     pid_t process = 0;
     pid_t thread = 0;
     pid_t parent = 0;
+    pid_t parent_thread = 0;  // fork: who called it, where that is known; 0 = unknown
     std::uint32_t count = 0;
     std::uint64_t start_time = 0;    // where the source had to look anyway (a sweep); 0 = look yourself
     std::uint64_t timestamp_ns = 0;  // CLOCK_MONOTONIC, of the kernel; 0 = unknown

@@ -21,10 +21,8 @@ class Census::Relay final : public processes::TrackerSink {
   public:
     explicit Relay(Census& census) : census_(census) {}
     void handle(const processes::Event& event) override {
-        const bool starts_task =
-            event.kind == processes::EventKind::fork || event.kind == processes::EventKind::thread_start;
-        if (starts_task && event.timestamp_ns != 0 && census_.fork_event_) {
-            census_.fork_event_(event.parent, event.timestamp_ns);
+        if (event.parent_thread != 0 && event.timestamp_ns != 0 && census_.fork_event_) {
+            census_.fork_event_(event.parent_thread, event.timestamp_ns);
         }
         census_.lineage_->handle(event);
     }

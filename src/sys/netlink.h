@@ -48,6 +48,7 @@ struct ConnectorMessage {
     pid_t thread = 0;         // fork: the new one
     pid_t process = 0;        // its thread group; fork: the new one's
     pid_t parent = 0;         // fork: the real parent's thread group
+    pid_t parent_thread = 0;  // fork of a process: the thread that forked (with CLONE_PARENT: the parent's)
     std::uint32_t value = 0;  // user, group: the effective id; exit: wait status; acknowledgement: errno
 };
 std::optional<ConnectorMessage> parse_connector(std::span<const std::byte> datagram);

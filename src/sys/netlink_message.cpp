@@ -32,6 +32,7 @@ void fill(ConnectorMessage& message, const proc_event& event) {
             message.thread = event.event_data.fork.child_pid;
             message.process = event.event_data.fork.child_tgid;
             message.parent = event.event_data.fork.parent_tgid;
+            message.parent_thread = event.event_data.fork.parent_pid;
             return;
         case proc_event::PROC_EVENT_EXEC:
             message.kind = ConnectorKind::exec;

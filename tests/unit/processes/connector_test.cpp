@@ -105,7 +105,9 @@ TEST_CASE("events are told in order of arrival, threads apart from processes") {
     REQUIRE(recorder.events.size() == 3);
     CHECK(recorder.events[0].kind == EventKind::fork);
     CHECK(recorder.events[0].parent == 1);
+    CHECK(recorder.events[0].parent_thread == 1);
     CHECK(recorder.events[1].kind == EventKind::thread_start);
+    CHECK(recorder.events[1].parent_thread == 0);  // the kernel does not tell who made it
     CHECK(recorder.events[2].kind == EventKind::thread_exit);
     CHECK(recorder.events[2].run_ns == 500);
     CHECK(tracker.losses() == 0);

@@ -50,6 +50,7 @@ TEST_CASE("a fork event names the child, its thread group and the real parent") 
     CHECK(message->thread == 21);
     CHECK(message->process == 20);
     CHECK(message->parent == 10);
+    CHECK(message->parent_thread == 11);
     CHECK(message->cpu == 3);
     CHECK(message->sequence == 5);
     CHECK(message->timestamp_ns == 77);
