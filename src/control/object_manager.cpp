@@ -150,7 +150,8 @@ int wait(sd_bus_message* call, void* data, sd_bus_error*) {
         return code;
     }
     std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
-    session_of(data).handler.wait(session_of(data).caller, number, timeout, Reply([kept](const base::Result<std::string>& settled) {
+    session_of(data).handler.wait(session_of(data).caller, number, timeout,
+                                  Reply([kept](const base::Result<std::string>& settled) {
                                       if (settled) {
                                           sd_bus_reply_method_return(kept.get(), "s", settled->c_str());
                                           return;
@@ -235,8 +236,8 @@ int run(sd_bus_message* call, void* data, sd_bus_error* error) {
 
 int events(sd_bus_message* call, void* data, sd_bus_error* error) {
     std::uint64_t since = 0;
-    std::uint64_t most = 0;
-    if (int code = sd_bus_message_read(call, "tt", &since, &most); code < 0) {
+    std::uint32_t most = 0;
+    if (int code = sd_bus_message_read(call, "tu", &since, &most); code < 0) {
         return code;
     }
     auto lines = session_of(data).handler.events(since, most);
@@ -289,7 +290,7 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("RemoveGroup", "ss", "", group_call<&Handler::remove_group>),
     GPCSUP_METHOD("RenameGroup", "ss", "", group_call<&Handler::rename_group>),
     GPCSUP_METHOD("Run", "sah", "st", run),
-    GPCSUP_METHOD("Events", "tt", "st", events),
+    GPCSUP_METHOD("Events", "tu", "st", events),
     GPCSUP_METHOD("Subscribe", "", "", subscribe),
     GPCSUP_METHOD("Why", "s", "s", why),
     GPCSUP_METHOD("Shutdown", "s", "", shutdown),

@@ -5,8 +5,8 @@
 
 namespace gpcsup::supervisor {
 
-AffinityService::AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client, std::string reader_program,
-                                 AllowedCpus allowed)
+AffinityService::AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
+                                 std::string reader_program, AllowedCpus allowed)
     : loop_(loop),
       census_(census),
       pool_(std::move(reader_program)),
@@ -54,7 +54,9 @@ void AffinityService::rewatch() {
     if (const auto calls = calls_.deadline(); calls && (!next || *calls < *next)) {
         next = calls;
     }
-    loop_.arm(timer_, next ? static_cast<std::uint64_t>(std::max<std::int64_t>(1, next->time_since_epoch().count())) : 0);
+    loop_.arm(
+        timer_,
+        next ? static_cast<std::uint64_t>(std::max<std::int64_t>(1, next->time_since_epoch().count())) : 0);
 }
 
 const processes::Process* AffinityService::process_of(pid_t tid) {
@@ -73,7 +75,8 @@ base::Result<base::CpuList> AffinityService::allowed(pid_t caller_tid, pid_t tar
     census_.drain_tracker();
     const processes::Process* target = process_of(target_tid);
     if (target == nullptr || process_of(caller_tid) == nullptr) {
-        return base::fail(EPERM, "set the affinity of", "process " + std::to_string(target_tid), "it is not one of ours");
+        return base::fail(EPERM, "set the affinity of", "process " + std::to_string(target_tid),
+                          "it is not one of ours");
     }
     return allowed_(*target);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// sched_setaffinity of members, wired to the loop: which CPUs a target may use is asked of the cpuset controller's effective mask
-// through a callback; everything else is launch/affinity_calls.h.
+// sched_setaffinity of members, wired to the loop: which CPUs a target may use is asked of the cpuset
+// controller's effective mask through a callback; everything else is launch/affinity_calls.h.
 
 #include <map>
 
@@ -12,8 +12,8 @@ namespace gpcsup::supervisor {
 class AffinityService final : private launch::AffinityRules {
   public:
     using AllowedCpus = std::function<base::CpuList(const processes::Process& target)>;
-    AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client, std::string reader_program,
-                    AllowedCpus allowed);
+    AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
+                    std::string reader_program, AllowedCpus allowed);
     ~AffinityService() override = default;
 
     base::Result<> open();

@@ -1,6 +1,7 @@
 #pragma once
-// The processes below gpc-init, kept up to date: table, ledger, lineage, tracker and exit records wired together. It brings news
-// in when asked (drain) or when the loop has some, and tells the supervisor through CensusNews. It starts and signals nothing.
+// The processes below gpc-init, kept up to date: table, ledger, lineage, tracker and exit records wired
+// together. It brings news in when asked (drain) or when the loop has some, and tells the supervisor through
+// CensusNews. It starts and signals nothing.
 
 #include <memory>
 
@@ -39,14 +40,15 @@ class Census final : private processes::Observer, private processes::Origins {
     Census(EventLoop& loop, KeeperLink& keeper, grouping::Forest& forest, CensusNews& news);
     ~Census() override;
 
-    // Adopts what gpc-init kept, or makes it: the exit ring, the process table (the forest must be complete), the sockets.
+    // Adopts what gpc-init kept, or makes it: the exit ring, the process table (the forest must be complete),
+    // the sockets.
     base::Result<> open(pid_t init_pid);
     base::Result<> watch();   // from here on the loop brings the news
     base::Result<> resync();  // compares everything with /proc
 
-    void drain_tracker();          // everything the tracker has heard of until now
-    void fold_exits();             // and the exit records behind it
-    void take_news();              // both, and tells news_taken
+    void drain_tracker();  // everything the tracker has heard of until now
+    void fold_exits();     // and the exit records behind it
+    void take_news();      // both, and tells news_taken
 
     [[nodiscard]] processes::ProcessTable& table() { return *table_; }
     [[nodiscard]] processes::Ledger& ledger() { return *ledger_; }
@@ -63,22 +65,30 @@ class Census final : private processes::Observer, private processes::Origins {
     [[nodiscard]] processes::CpuTime cpu_time(grouping::GroupId group);
     [[nodiscard]] processes::GroupKill group_kill(grouping::GroupId group, std::chrono::nanoseconds patience);
     // Told of each fork with the forking thread and the kernel's time, before the tables are.
-    void on_fork_event(std::function<void(pid_t parent_thread, std::uint64_t kernel_ns)> listener) { fork_event_ = std::move(listener); }
+    void on_fork_event(std::function<void(pid_t parent_thread, std::uint64_t kernel_ns)> listener) {
+        fork_event_ = std::move(listener);
+    }
 
   private:
     class Relay;
     base::Result<> open_ring();
     base::Result<> open_tracker();
     // processes::Observer
-    void on_fork(const processes::Process* parent, processes::Process& child) override { news_.forked(parent, child); }
+    void on_fork(const processes::Process* parent, processes::Process& child) override {
+        news_.forked(parent, child);
+    }
     void on_exec(processes::Process& process) override { news_.executed(process); }
     void on_exit(const processes::Process& process) override { news_.exited(process); }
     void on_emptied(grouping::GroupId group) override { news_.emptied(group); }
-    void on_attributed(processes::Process& orphan, processes::Attribution how) override { news_.attributed(orphan, how); }
+    void on_attributed(processes::Process& orphan, processes::Attribution how) override {
+        news_.attributed(orphan, how);
+    }
     void on_refused(pid_t pid) override { news_.untracked(pid); }
     // processes::Origins
     std::optional<grouping::MembershipId> intent(pid_t pid) override { return news_.started_by_us(pid); }
-    std::optional<grouping::MembershipId> marked(std::string_view unit) override { return news_.unit_places(unit); }
+    std::optional<grouping::MembershipId> marked(std::string_view unit) override {
+        return news_.unit_places(unit);
+    }
 
     EventLoop& loop_;
     KeeperLink& keeper_;

@@ -16,7 +16,8 @@ namespace {
 // What the controllers' registry says to room config.
 class RegisteredAttributes final : public config::AttributeCatalogue {
   public:
-    base::Result<std::string> check(std::string_view attribute, config::ValueKind, std::string_view text) const override {
+    base::Result<std::string> check(std::string_view attribute, config::ValueKind,
+                                    std::string_view text) const override {
         auto row = controllers::find_attribute(attribute);
         if (!row) {
             return base::pass(row);
@@ -43,7 +44,9 @@ class RegisteredAttributes final : public config::AttributeCatalogue {
     }
 };
 
-std::string text_of(const config::Location& place) { return fmt::format("{}:{}:{}", place.file, place.line, place.column); }
+std::string text_of(const config::Location& place) {
+    return fmt::format("{}:{}:{}", place.file, place.line, place.column);
+}
 
 DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
     DeclaredHierarchy hierarchy{declared.name, declared.controllers, {}, text_of(declared.place)};
@@ -80,7 +83,8 @@ base::Result<Configuration> Configuration::load(const Surroundings& here) {
 
 base::Result<Configuration> Configuration::restore(const journal::States& states) {
     Configuration configuration;
-    for (auto at = states.lower_bound("declared/"); at != states.end() && at->first.starts_with("declared/"); ++at) {
+    for (auto at = states.lower_bound("declared/"); at != states.end() && at->first.starts_with("declared/");
+         ++at) {
         auto unit = declaration_from_json(Json::parse(at->second.body, nullptr, false));
         if (!unit) {
             return base::pass(unit);
@@ -127,13 +131,19 @@ int check_files(const std::vector<std::string>& files, CheckOutput output) {
             if (output == CheckOutput::lines) {
                 fmt::print("{}\n", config::format(one));
             }
-            problems.push_back({{"file", one.file}, {"line", one.line}, {"column", one.column}, {"key", one.key}, {"message", one.message}});
+            problems.push_back({{"file", one.file},
+                                {"line", one.line},
+                                {"column", one.column},
+                                {"key", one.key},
+                                {"message", one.message}});
         }
     }
     if (output == CheckOutput::json) {
-        fmt::print("{}\n", Json{{"schema", 1}, {"problems", problems}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+        fmt::print("{}\n", Json{{"schema", 1}, {"problems", problems}}.dump(-1, ' ', false,
+                                                                            Json::error_handler_t::replace));
     } else if (problems.empty()) {
-        fmt::print("{}\n", files.size() == 1 ? files.front() + " is fine" : fmt::format("all {} files are fine", files.size()));
+        fmt::print("{}\n", files.size() == 1 ? files.front() + " is fine"
+                                             : fmt::format("all {} files are fine", files.size()));
     }
     return problems.empty() ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 #pragma once
-// What the files say, as this supervisor goes by it: read once at boot, then taken from the journal by every successor, so that a
-// file changed meanwhile changes nothing until `gpcsup apply`. Room config reads; this keeps.
+// What the files say, as this supervisor goes by it: read once at boot, then taken from the journal by every
+// successor, so that a file changed meanwhile changes nothing until `gpcsup apply`. Room config reads; this
+// keeps.
 
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ struct DeclaredHierarchy {
 class Configuration {
   public:
     Configuration() = default;
-    // ENOENT when a file named by --config is not there. Anything wrong inside files is a problem, not an error.
+    // ENOENT when a file named by --config is not there. Anything wrong inside files is a problem, not an
+    // error.
     static base::Result<Configuration> load(const Surroundings& here);
     static base::Result<Configuration> restore(const journal::States& states);
     void record(Chronicle& chronicle) const;  // for the successor; before take_graph
@@ -37,7 +39,9 @@ class Configuration {
 
     [[nodiscard]] units::UnitGraph take_graph();  // once
     [[nodiscard]] const std::vector<DeclaredHierarchy>& hierarchies() const { return hierarchies_; }
-    [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }  // one line each, located
+    [[nodiscard]] const std::vector<std::string>& problems() const {
+        return problems_;
+    }  // one line each, located
     void add_problem(std::string line) { problems_.push_back(std::move(line)); }
 
   private:

@@ -1,5 +1,6 @@
 #pragma once
-// A unit's declaration as the journal keeps it for a successor: every member, so that files changed meanwhile change nothing. Pure.
+// A unit's declaration as the journal keeps it for a successor: every member, so that files changed meanwhile
+// change nothing. Pure.
 
 #include "supervisor/chronicle.h"
 #include "units/declaration.h"

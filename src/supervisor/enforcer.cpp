@@ -16,11 +16,13 @@ namespace {
 constexpr std::uint64_t tell_interval_ns = 1'000'000'000;  // refusals of one group, as events
 
 // The controller of each kind of budget, whose hierarchy decides which group counts.
-constexpr std::array<std::string_view, launch::budget_kinds> controller_of_kind = {"numtasks", "numtasks", "numfiles"};
+constexpr std::array<std::string_view, launch::budget_kinds> controller_of_kind = {"numtasks", "numtasks",
+                                                                                   "numfiles"};
 
 }  // namespace
 
-Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest, Chronicle& chronicle)
+Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest,
+                   Chronicle& chronicle)
     : loop_(loop), keeper_(keeper), census_(census), forest_(forest), chronicle_(chronicle) {}
 
 base::Result<> Enforcer::open() {
@@ -38,7 +40,9 @@ base::Result<> Enforcer::open() {
     client_ = std::move(*client);
     if (!adopted) {
         launch::fill_classes(client_->table());
-        if (auto done = keeper_.keep(wire::KeepClass::enforcement_table, 0, "enforcement", client_->descriptor()); !done) {
+        if (auto done =
+                keeper_.keep(wire::KeepClass::enforcement_table, 0, "enforcement", client_->descriptor());
+            !done) {
             return done;
         }
     }
@@ -50,12 +54,14 @@ base::Result<> Enforcer::open() {
             const auto count = census_.count_exactly(GroupId{group});
             return kind == wire::BudgetKind::processes ? count.processes : count.tasks;
         });
-    census_.on_fork_event([this](pid_t thread, std::uint64_t kernel_ns) { recounter_->note_fork(thread, kernel_ns); });
+    census_.on_fork_event(
+        [this](pid_t thread, std::uint64_t kernel_ns) { recounter_->note_fork(thread, kernel_ns); });
     return {};
 }
 
 base::Result<> Enforcer::watch(const std::string& reader_program, AffinityService::AllowedCpus allowed) {
-    affinity_ = std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(allowed));
+    affinity_ =
+        std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(allowed));
     if (auto opened = affinity_->open(); !opened) {
         return opened;
     }
@@ -80,7 +86,8 @@ void Enforcer::take_requests() {
     tell_refusals();
 }
 
-base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) {
+base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                                 int refuse_errno) {
     auto row = client_->publish({group.value, kind, limit, refuse_errno});
     if (!row) {
         return base::pass(row);
@@ -111,7 +118,8 @@ launch::EnforcedPlace Enforcer::enforced_place(const grouping::Places& places) c
     return place;
 }
 
-base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key, std::span<const wire::TrapClass> classes,
+base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key,
+                                                   std::span<const wire::TrapClass> classes,
                                                    const grouping::Places& places) {
     for (const std::uint64_t closed : client_->closed_domains()) {
         client_->remove_domain(closed);
@@ -126,7 +134,9 @@ base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key, std::span<
     }
     domains_.insert(key);
     if (std::exchange(helper_, Helper::asked) == Helper::not_asked) {
-        if (auto asked = keeper_.send(wire::KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::enforce)); !asked) {
+        if (auto asked =
+                keeper_.send(wire::KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::enforce));
+            !asked) {
             return base::pass(asked);
         }
     }
@@ -139,9 +149,12 @@ void Enforcer::restore_domain(std::uint64_t key, const grouping::Places& places)
     }
 }
 
-void Enforcer::move_domain(std::uint64_t key, const grouping::Places& places) { (void)client_->set_domain(key, enforced_place(places)); }
+void Enforcer::move_domain(std::uint64_t key, const grouping::Places& places) {
+    (void)client_->set_domain(key, enforced_place(places));
+}
 
-void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places& places, const grouping::Places& domain_places) {
+void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,
+                            const grouping::Places& domain_places) {
     const launch::EnforcedPlace place = enforced_place(places);
     if (place == enforced_place(domain_places)) {
         client_->remove_override(pid);
@@ -173,10 +186,12 @@ void Enforcer::tell_refusals() {
         }
         last = refusal.monotonic_ns;
         const auto row = client_->find(group.value, refusal.kind);
-        chronicle_.note("refused", {{"group", forest_.full_path(group)},
-                                    {"attribute", refusal.kind == wire::BudgetKind::processes ? "numtasks.process_limit" : "numtasks.limit"},
-                                    {"pid", refusal.tid},
-                                    {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
+        chronicle_.note("refused",
+                        {{"group", forest_.full_path(group)},
+                         {"attribute", refusal.kind == wire::BudgetKind::processes ? "numtasks.process_limit"
+                                                                                   : "numtasks.limit"},
+                         {"pid", refusal.tid},
+                         {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// gpcsupd's part in enforcement: limits and places as rows of the shared table, exact counts when gpc-enforce asks for them,
-// calls performed on members' behalf, refusals told as events. What a limit is, the controllers say; who decides is gpc-enforce.
+// gpcsupd's part in enforcement: limits and places as rows of the shared table, exact counts when gpc-enforce
+// asks for them, calls performed on members' behalf, refusals told as events. What a limit is, the
+// controllers say; who decides is gpc-enforce.
 
 #include <map>
 #include <set>
@@ -17,27 +18,32 @@ namespace gpcsup::supervisor {
 
 class Enforcer {
   public:
-    Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest, Chronicle& chronicle);
+    Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest,
+             Chronicle& chronicle);
 
-    base::Result<> open();   // adopts or makes the table
+    base::Result<> open();  // adopts or makes the table
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus allowed);
     void retire_unclaimed() { client_->retire_unclaimed(); }  // after everything has been restored
 
     // Limits, for the controllers' Host.
-    base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno);
+    base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                           int refuse_errno);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
 
-    // A filtered start: the domain is in the table before the process is made. gpc-enforce is asked for if it does not run yet.
+    // A filtered start: the domain is in the table before the process is made. gpc-enforce is asked for if it
+    // does not run yet.
     struct Filtered {
         std::shared_ptr<const launch::Filter> filter;
         std::uint64_t key = 0;
     };
-    base::Result<Filtered> prepare(std::uint64_t key, std::span<const wire::TrapClass> classes, const grouping::Places& places);
+    base::Result<Filtered> prepare(std::uint64_t key, std::span<const wire::TrapClass> classes,
+                                   const grouping::Places& places);
     void restore_domain(std::uint64_t key, const grouping::Places& places);
     void move_domain(std::uint64_t key, const grouping::Places& places);
     // One process of a domain is somewhere else than the domain (or back).
-    void move_process(pid_t pid, std::uint64_t key, const grouping::Places& places, const grouping::Places& domain_places);
+    void move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,
+                      const grouping::Places& domain_places);
     void forget_process(pid_t pid) { client_->remove_override(pid); }
     [[nodiscard]] bool has_domain(std::uint64_t key) const { return domains_.contains(key); }
 

@@ -95,9 +95,10 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
     return each(states, "settings/", [&](const std::string& number, const Json& body) -> base::Result<> {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
         for (const auto& [name, value] : body["settings"].items()) {
+            // The machine may have changed: a setting that cannot be in force now is kept all the same.
             if (auto restored = controllers_.restore_setting(id, {name, value.get<std::string>()});
                 !restored) {
-                return restored;
+                fmt::print(stderr, "gpcsupd: {}\n", restored.error().message());
             }
         }
         return {};
@@ -191,6 +192,7 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
     auto done = controllers_.set(group, settings);
     if (done) {
         write_settings(group, "group-set");
+        write_group(group, "");  // group.auto_remove may be among them
     }
     return done;
 }
@@ -214,20 +216,10 @@ grouping::PlacementOutcome Groups::attach(grouping::Population& population,
 }
 
 std::vector<GroupId> Groups::collect_empty() {
-    std::vector<GroupId> known;
-    for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
-        forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            if (group.auto_remove && group.populated == 0) {
-                known.push_back(group.id);
-            }
-        });
-    }
     auto collected = controllers_.collect_empty();
-    for (const GroupId group : known) {
-        if (forest_.group(group) == nullptr) {
-            chronicle_.erase("", settings_key(group));
-            chronicle_.erase("", group_key(group));
-        }
+    for (const auto& removed : collected.removed) {
+        chronicle_.erase("", settings_key(removed.id));
+        chronicle_.erase("", group_key(removed.id));
     }
     return std::move(collected.emptied);
 }

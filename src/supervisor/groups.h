@@ -34,7 +34,8 @@ class Groups final : public grouping::PlacementLog {
     base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
     // A unit's own group below `parent`; an existing one is used.
     enum class Lifetime { until_empty, until_removed };
-    base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name, Lifetime lifetime);
+    base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name,
+                                              Lifetime lifetime);
 
     // Everybody moves or nobody does. The processes are identified, the groups at most one a hierarchy.
     grouping::PlacementOutcome attach(grouping::Population& population,

@@ -6,9 +6,13 @@ namespace gpcsup::supervisor {
 
 using grouping::GroupId;
 
-base::CpuList MachineHost::online_cpus() { return machine_.online_cpus().value_or(base::CpuList::up_to(1)); }
+base::CpuList MachineHost::online_cpus() {
+    return machine_.online_cpus().value_or(base::CpuList::up_to(1));
+}
 
-base::CpuList MachineHost::online_nodes() { return machine_.online_nodes().value_or(base::CpuList::up_to(1)); }
+base::CpuList MachineHost::online_nodes() {
+    return machine_.online_nodes().value_or(base::CpuList::up_to(1));
+}
 
 base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::CpuList& cpus) {
     sys::RealAffinity affinity(census_.files());
@@ -34,14 +38,16 @@ controllers::Host::TaskCount MachineHost::task_count(GroupId group) {
 
 void MachineHost::note_fork(const grouping::Places& places) {
     for (const GroupId place : places) {
-        for (const grouping::Group* group = forest_.group(place); group != nullptr; group = forest_.group(group->parent)) {
+        for (const grouping::Group* group = forest_.group(place); group != nullptr;
+             group = forest_.group(group->parent)) {
             std::uint64_t& highest = peaks_[group->id];
             highest = std::max<std::uint64_t>(highest, group->populated);
         }
     }
 }
 
-base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) {
+base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                                           int refuse_errno) {
     return enforcer_->publish(group, kind, limit, refuse_errno);
 }
 
@@ -50,6 +56,8 @@ void MachineHost::retire_budget(GroupId group, wire::BudgetKind kind) {
     enforcer_->retire(group, kind);
 }
 
-std::uint64_t MachineHost::budget_failcnt(GroupId group, wire::BudgetKind kind) { return enforcer_->failcnt(group, kind); }
+std::uint64_t MachineHost::budget_failcnt(GroupId group, wire::BudgetKind kind) {
+    return enforcer_->failcnt(group, kind);
+}
 
 }  // namespace gpcsup::supervisor

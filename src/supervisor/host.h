@@ -1,5 +1,6 @@
 #pragma once
-// The machine and the tables as the controllers see them (controllers/controller.h, Host): nothing but forwarding.
+// The machine and the tables as the controllers see them (controllers/controller.h, Host): nothing but
+// forwarding.
 
 #include <map>
 
@@ -23,11 +24,13 @@ class MachineHost final : public controllers::Host {
     base::Result<base::CpuList> affinity(base::ProcessId process) override;
     CpuTime cpu_time(grouping::GroupId group) override;
     TaskCount task_count(grouping::GroupId group) override;
-    base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno) override;
+    base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
+                                  int refuse_errno) override;
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
 
-    // A fork was heard of: the peaks of the groups it is in (processes; threads are seen when they are counted).
+    // A fork was heard of: the peaks of the groups it is in (processes; threads are seen when they are
+    // counted).
     void note_fork(const grouping::Places& places);
 
   private:

@@ -206,12 +206,12 @@ void Jobs::review() {
     }
 }
 
-void Jobs::unit_gone(std::string_view name) {
-    const units::UnitState* state = states_.unit_state(name);
+void Jobs::unit_gone(const units::UnitState& last) {
     for (auto& [number, job] : jobs_) {
         for (Part& part : job.parts) {
-            if (part.unit == name && !part.settled && state != nullptr) {
-                settle(part, state, progress(job.goal, state->state) == Progress::well ? Verdict::well : Verdict::badly);
+            if (part.unit == last.name && !part.settled) {
+                settle(part, &last,
+                       progress(job.goal, last.state) == Progress::well ? Verdict::well : Verdict::badly);
                 write(job);
             }
         }

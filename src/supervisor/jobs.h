@@ -54,9 +54,8 @@ class Jobs {
 
     // Looks at every open job; call it when units changed and the engine is quiet.
     void review();
-    void unit_gone(
-        std::string_view name);         // a transient unit is about to be removed: its outcome is taken now
-    void expire(std::uint64_t now_ns);  // answers the waits whose deadline has come
+    void unit_gone(const units::UnitState& last);  // a transient unit was removed: this is how it ended
+    void expire(std::uint64_t now_ns);             // answers the waits whose deadline has come
     [[nodiscard]] std::uint64_t next_deadline_ns() const;  // 0 = none
 
     static constexpr std::size_t remembered = 256;  // settled jobs

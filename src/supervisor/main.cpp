@@ -14,11 +14,12 @@ using namespace std::string_view_literals;
 namespace supervisor = gpcsup::supervisor;
 
 int usage() {
-    fmt::print(stderr,
-               "usage: gpcsupd --check [--json] FILE…   read unit files and gpcsup.toml, print what is wrong\n"
-               "       gpcsupd --describe settings|attributes\n"
-               "       gpcsupd --version\n"
-               "Without arguments it is started by gpc-init.\n");
+    fmt::print(
+        stderr,
+        "usage: gpcsupd --check [--json] FILE…   read unit files and gpcsup.toml, print what is wrong\n"
+        "       gpcsupd --describe settings|attributes\n"
+        "       gpcsupd --version\n"
+        "Without arguments it is started by gpc-init.\n");
     return 64;
 }
 

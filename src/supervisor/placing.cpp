@@ -28,8 +28,9 @@ base::Result<HierarchyId> Placing::hierarchy_of_limit(const units::Setting& limi
     const std::string controller = limit.attribute.substr(0, limit.attribute.find('.'));
     const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(controller);
     if (hierarchy == nullptr) {
-        return base::refuse(ENOENT, "limits: the controller " + controller + " of " + limit.attribute + " is in no hierarchy",
-                            "bind it in gpcsup.toml: [hierarchy.NAME] controllers = [\"" + controller + "\"]");
+        return base::refuse(
+            ENOENT, "limits: the controller " + controller + " of " + limit.attribute + " is in no hierarchy",
+            "bind it in gpcsup.toml: [hierarchy.NAME] controllers = [\"" + controller + "\"]");
     }
     return hierarchy->id;
 }

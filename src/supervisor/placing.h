@@ -1,6 +1,6 @@
 #pragma once
-// Where a unit's processes belong: its group in the hierarchy `unit`, the groups of [place], and groups of its own below those
-// for [limits]. Makes what is missing of its own groups; groups of [place] must exist.
+// Where a unit's processes belong: its group in the hierarchy `unit`, the groups of [place], and groups of
+// its own below those for [limits]. Makes what is missing of its own groups; groups of [place] must exist.
 
 #include "grouping/forest.h"
 #include "supervisor/groups.h"
@@ -12,9 +12,11 @@ class Placing {
   public:
     Placing(grouping::Forest& forest, Groups& groups) : forest_(forest), groups_(groups) {}
 
-    // The unit's places, with its own groups made and its limits set. ENOENT names the place that does not exist.
+    // The unit's places, with its own groups made and its limits set. ENOENT names the place that does not
+    // exist.
     base::Result<grouping::Places> prepare(const units::Declaration& unit);
-    // The places of a unit that has been prepared before, as its groups are now; roots where one has gone meanwhile.
+    // The places of a unit that has been prepared before, as its groups are now; roots where one has gone
+    // meanwhile.
     [[nodiscard]] grouping::Places existing(const units::Declaration& unit) const;
     // The same without making or setting anything, for showing: as it is, or would be.
     [[nodiscard]] std::map<std::string, std::string> shown(const units::Declaration& unit) const;

@@ -17,9 +17,12 @@ using grouping::GroupId;
 
 namespace {
 
-units::TimePoint now() { return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())); }
+units::TimePoint now() {
+    return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
+}
 
-constexpr std::uint64_t ownerless_grace_ns = 5'000'000'000;  // for the client of a `run` to come back after a replacement
+constexpr std::uint64_t ownerless_grace_ns =
+    5'000'000'000;  // for the client of a `run` to come back after a replacement
 
 }  // namespace
 
@@ -36,8 +39,9 @@ base::Result<> Requests::known(Names units) const {
         if (own_.engine_->find(name) == nullptr) {
             const auto names = own_.engine_->names();
             const auto near = base::nearest(name, names);
-            return base::refuse(ENOENT, "there is no unit " + name,
-                                near ? "did you mean " + std::string(*near) + "?" : "`gpcsup list` shows them");
+            return base::refuse(
+                ENOENT, "there is no unit " + name,
+                near ? "did you mean " + std::string(*near) + "?" : "`gpcsup list` shows them");
         }
     }
     return {};
@@ -50,9 +54,11 @@ base::Result<std::string> Requests::status(const Caller& caller, Names units, Te
     return own_.views_->status(caller, units, detail);
 }
 
-// --- jobs ------------------------------------------------------------------------------------------------------------------
+// --- jobs
+// ------------------------------------------------------------------------------------------------------------------
 
-base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind kind, Names units, std::uint64_t token) {
+base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind kind, Names units,
+                                          std::uint64_t token) {
     constexpr std::string_view verbs[] = {"start units", "stop units", "restart units", "reload units"};
     if (auto allowed = may_change(caller, verbs[static_cast<unsigned>(kind)]); !allowed) {
         return base::pass(allowed);
@@ -69,8 +75,8 @@ base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind
         return opened.number;
     }
     using Wish = base::Result<> (units::Engine::*)(std::string_view, units::TimePoint);
-    constexpr Wish wishes[] = {&units::Engine::wish_start, &units::Engine::wish_stop, &units::Engine::wish_restart,
-                               &units::Engine::wish_reload};
+    constexpr Wish wishes[] = {&units::Engine::wish_start, &units::Engine::wish_stop,
+                               &units::Engine::wish_restart, &units::Engine::wish_reload};
     for (const std::string& unit : units) {
         if (auto wished = (own_.engine_.get()->*wishes[static_cast<unsigned>(kind)])(unit, now()); !wished) {
             own_.jobs_->fail(opened.number, unit, wished.error().message());
@@ -82,7 +88,8 @@ base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind
 
 void Requests::wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, control::Reply reply) {
     for (const std::string& unit : own_.jobs_->units(job)) {
-        if (const auto ownerless = ownerless_.find(unit); ownerless != ownerless_.end() && caller.uid == ownerless->second) {
+        if (const auto ownerless = ownerless_.find(unit);
+            ownerless != ownerless_.end() && caller.uid == ownerless->second) {
             owned_[caller.connection].push_back(unit);
             ownerless_.erase(ownerless);
         }
@@ -91,7 +98,8 @@ void Requests::wait(const Caller& caller, std::uint64_t job, std::uint64_t timeo
     own_.services_->settle();  // arms the timer for this deadline
 }
 
-base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& caller, Text text, control::Streams streams) {
+base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& caller, Text text,
+                                                                  control::Streams streams) {
     if (auto allowed = may_change(caller, "run commands here"); !allowed) {
         return base::pass(allowed);
     }
@@ -140,7 +148,8 @@ void Requests::disconnected(std::uint64_t connection) {
 }
 
 void Requests::adopt_owners(const journal::States& states) {
-    for (auto at = states.lower_bound("owner/"); at != states.end() && at->first.starts_with("owner/"); ++at) {
+    for (auto at = states.lower_bound("owner/"); at != states.end() && at->first.starts_with("owner/");
+         ++at) {
         const std::string unit = at->first.substr(6);
         const auto body = nlohmann::json::parse(at->second.body, nullptr, false);
         if (own_.engine_->find(unit) == nullptr) {
@@ -164,7 +173,8 @@ void Requests::adopt_owners(const journal::States& states) {
     }
 }
 
-// --- signals ---------------------------------------------------------------------------------------------------------------
+// --- signals
+// ---------------------------------------------------------------------------------------------------------------
 
 base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int signal, Text whom) {
     if (auto allowed = may_change(caller, "send signals"); !allowed) {
@@ -204,15 +214,17 @@ base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int 
     return own_.services_->signal_group(group, signal);
 }
 
-// --- ending ----------------------------------------------------------------------------------------------------------------
+// --- ending
+// ----------------------------------------------------------------------------------------------------------------
 
 void Requests::stop_everything(wire::StopHow how) {
     if (own_.ending_) {
         return;
     }
     own_.ending_ = how;
-    own_.chronicle_->state("stopping", "started",
-                           {{"version", GPCSUP_VERSION}, {"init_pid", own_.here_.init_pid}, {"ending", static_cast<int>(how)}});
+    own_.chronicle_->state(
+        "stopping", "started",
+        {{"version", GPCSUP_VERSION}, {"init_pid", own_.here_.init_pid}, {"ending", static_cast<int>(how)}});
     own_.engine_->stop_all(now());
     own_.services_->settle();
 }
@@ -224,7 +236,8 @@ base::Result<> Requests::shutdown(const Caller& caller, Text how) {
     const bool machine = own_.here_.mode == Mode::init;
     if (how == "exit") {
         if (machine) {
-            return base::refuse(EINVAL, "gpc-init is PID 1 here and cannot exit", "use `gpcsup poweroff`, `reboot` or `halt`");
+            return base::refuse(EINVAL, "gpc-init is PID 1 here and cannot exit",
+                                "use `gpcsup poweroff`, `reboot` or `halt`");
         }
         stop_everything(wire::StopHow::exit);
         return {};
@@ -237,7 +250,8 @@ base::Result<> Requests::shutdown(const Caller& caller, Text how) {
         return base::refuse(EINVAL, "there is no way to end called " + std::string(how));
     }
     if (!machine) {
-        return base::refuse(EINVAL, "this gpc-init is not PID 1 and cannot " + std::string(how) + " the machine",
+        return base::refuse(EINVAL,
+                            "this gpc-init is not PID 1 and cannot " + std::string(how) + " the machine",
                             "use `gpcsup exit` to stop all services and end");
     }
     stop_everything(kind);
@@ -255,7 +269,8 @@ base::Result<> Requests::reexec(const Caller& caller) {
     return {};
 }
 
-// --- objects ---------------------------------------------------------------------------------------------------------------
+// --- objects
+// ---------------------------------------------------------------------------------------------------------------
 
 std::pair<std::uint32_t, std::uint32_t> Requests::pids() {
     return {static_cast<std::uint32_t>(getpid()), static_cast<std::uint32_t>(own_.here_.init_pid)};
@@ -289,7 +304,9 @@ base::Result<control::Handler::Properties> Requests::unit_properties(Text name) 
 std::vector<std::string> Requests::group_names() {
     std::vector<std::string> names;
     for (const grouping::Hierarchy* hierarchy : own_.forest_.hierarchies()) {
-        own_.forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) { names.push_back(own_.forest_.full_path(group.id)); });
+        own_.forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
+            names.push_back(own_.forest_.full_path(group.id));
+        });
     }
     return names;
 }

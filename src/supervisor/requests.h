@@ -1,5 +1,6 @@
 #pragma once
-// What clients ask for, carried out: rights first, then the part that knows how. Answers of reading calls come from views.h.
+// What clients ask for, carried out: rights first, then the part that knows how. Answers of reading calls
+// come from views.h.
 
 #include <map>
 
@@ -16,22 +17,30 @@ class Requests final : public control::Handler {
     void adopt_owners(const journal::States& states);  // units of `run` whose client may come back
 
     Json status(const control::Caller& caller, Names units, Text detail) override;
-    Json tree(const control::Caller& caller, Text hierarchy) override { return own_.views_->tree(caller, hierarchy); }
-    Json processes(const control::Caller& caller, Text what) override { return own_.views_->processes(caller, what); }
+    Json tree(const control::Caller& caller, Text hierarchy) override {
+        return own_.views_->tree(caller, hierarchy);
+    }
+    Json processes(const control::Caller& caller, Text what) override {
+        return own_.views_->processes(caller, what);
+    }
     Json get(Text group, Text attribute) override { return own_.views_->get(group, attribute); }
     Json hierarchies() override { return own_.views_->hierarchies(); }
     Json groups(Text prefix) override { return own_.views_->groups(prefix); }
     Json why(Text unit) override { return own_.views_->why(unit); }
     Json describe(Text what) override { return Views::describe(what); }
-    base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since, std::uint64_t most) override {
+    base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
+                                                               std::uint64_t most) override {
         return own_.chronicle_->lines(since, most);
     }
 
     base::Result<> set(const control::Caller& caller, Text group,
                        std::span<const std::pair<std::string, std::string>> settings) override;
-    base::Result<std::uint64_t> job(const control::Caller& caller, control::JobKind kind, Names units, std::uint64_t token) override;
-    void wait(const control::Caller& caller, std::uint64_t job, std::uint64_t timeout_us, control::Reply reply) override;
-    base::Result<std::uint32_t> kill(const control::Caller& caller, Text what, int signal, Text whom) override;
+    base::Result<std::uint64_t> job(const control::Caller& caller, control::JobKind kind, Names units,
+                                    std::uint64_t token) override;
+    void wait(const control::Caller& caller, std::uint64_t job, std::uint64_t timeout_us,
+              control::Reply reply) override;
+    base::Result<std::uint32_t> kill(const control::Caller& caller, Text what, int signal,
+                                     Text whom) override;
     Json attach(const control::Caller& caller, Names what, Names groups, Text scope) override;
     base::Result<> create_group(const control::Caller& caller, Text group, Text how) override;
     base::Result<> remove_group(const control::Caller& caller, Text group, Text how) override;
@@ -58,8 +67,9 @@ class Requests final : public control::Handler {
     void add_tree(const processes::Process& top, std::vector<base::ProcessId>& list);
 
     Supervisor& own_;
-    std::map<std::uint64_t, std::vector<std::string>> owned_;  // connection → transient units that end with it
-    std::map<std::string, uid_t> ownerless_;                   // after a replacement, for a while: unit → who may own it
+    std::map<std::uint64_t, std::vector<std::string>>
+        owned_;                               // connection → transient units that end with it
+    std::map<std::string, uid_t> ownerless_;  // after a replacement, for a while: unit → who may own it
     Watch ownerless_timer_;
 };
 

@@ -10,7 +10,8 @@ namespace gpcsup::supervisor {
 using control::Caller;
 using grouping::GroupId;
 
-base::Result<> Requests::set(const Caller& caller, Text group, std::span<const std::pair<std::string, std::string>> settings) {
+base::Result<> Requests::set(const Caller& caller, Text group,
+                             std::span<const std::pair<std::string, std::string>> settings) {
     if (auto allowed = may_change(caller, "change settings"); !allowed) {
         return allowed;
     }
@@ -29,7 +30,8 @@ base::Result<> Requests::create_group(const Caller& caller, Text group, Text how
     if (auto allowed = may_change(caller, "create groups"); !allowed) {
         return allowed;
     }
-    auto made = own_.groups_->create(group, how == "parents" ? Groups::Parents::made : Groups::Parents::must_exist);
+    auto made =
+        own_.groups_->create(group, how == "parents" ? Groups::Parents::made : Groups::Parents::must_exist);
     return made ? base::Result<>() : base::pass(made);
 }
 
@@ -59,7 +61,8 @@ base::Result<> Requests::rename_group(const Caller& caller, Text group, Text nam
     return own_.groups_->rename(*found, name);
 }
 
-// --- attach ----------------------------------------------------------------------------------------------------------------
+// --- attach
+// ----------------------------------------------------------------------------------------------------------------
 
 base::Result<base::ProcessId> Requests::process_named(const std::string& text) {
     pid_t pid = 0;
@@ -67,8 +70,10 @@ base::Result<base::ProcessId> Requests::process_named(const std::string& text) {
     processes::Process* process = own_.census_->table().find(pid);
     if (process == nullptr || process->has(processes::process_dead)) {
         auto there = own_.census_->files().stat(pid);
-        return there ? base::refuse(EINVAL, "process " + text + " does not descend from this gpc-init and cannot be tracked",
-                                    "start it with `gpcsup run` or as a unit")
+        return there ? base::refuse(
+                           EINVAL,
+                           "process " + text + " does not descend from this gpc-init and cannot be tracked",
+                           "start it with `gpcsup run` or as a unit")
                      : base::refuse(ENOENT, "there is no process " + text);
     }
     return process->id();
@@ -88,7 +93,8 @@ void Requests::add_tree(const processes::Process& top, std::vector<base::Process
 base::Result<std::vector<base::ProcessId>> Requests::processes_of(Names what, Text scope) {
     std::vector<base::ProcessId> list;
     for (const std::string& one : what) {
-        const bool is_pid = !one.empty() && std::all_of(one.begin(), one.end(), [](char c) { return c >= '0' && c <= '9'; });
+        const bool is_pid =
+            !one.empty() && std::all_of(one.begin(), one.end(), [](char c) { return c >= '0' && c <= '9'; });
         if (!is_pid) {
             const std::string unit[] = {one};
             if (auto found = known(unit); !found) {
@@ -98,7 +104,8 @@ base::Result<std::vector<base::ProcessId>> Requests::processes_of(Names what, Te
             if (!group || own_.forest_.group(*group)->populated == 0) {
                 return base::refuse(ESRCH, one + " has no processes");
             }
-            own_.census_->table().for_each_member_below(*group, [&](processes::Process& process) { list.push_back(process.id()); });
+            own_.census_->table().for_each_member_below(
+                *group, [&](processes::Process& process) { list.push_back(process.id()); });
             continue;
         }
         auto process = process_named(one);
@@ -135,7 +142,8 @@ base::Result<std::string> Requests::attach(const Caller& caller, Names what, Nam
             return base::pass(group);
         }
         if (own_.forest_.group(*group)->hierarchy == Placing::unit_hierarchy) {
-            return base::refuse(EINVAL, "the hierarchy `unit` says which unit owns a process and is not attached to",
+            return base::refuse(EINVAL,
+                                "the hierarchy `unit` says which unit owns a process and is not attached to",
                                 "a process is a unit's when the unit started it");
         }
         request.groups.push_back(*group);
@@ -151,11 +159,14 @@ base::Result<std::string> Requests::attach(const Caller& caller, Names what, Nam
             continue;
         }
         own_.services_->moved(own_.views_->unit_of(*process), *process);
-        moved.push_back({{"pid", id.pid}, {"threads", process->threads}, {"place", own_.views_->place_of(*process)}});
+        moved.push_back(
+            {{"pid", id.pid}, {"threads", process->threads}, {"place", own_.views_->place_of(*process)}});
     }
     own_.census_->lineage().flush_emptied();
     own_.census_->take_news();
-    return nlohmann::ordered_json{{"schema", 1}, {"moved", moved}, {"warnings", nlohmann::ordered_json::array()}}.dump();
+    return nlohmann::ordered_json{
+        {"schema", 1}, {"moved", moved}, {"warnings", nlohmann::ordered_json::array()}}
+        .dump();
 }
 
 }  // namespace gpcsup::supervisor

@@ -36,7 +36,8 @@ base::Result<RunRequest> parse_run_request(std::string_view text) {
             request.client = RunRequest::Client::detached;
         }
     } catch (const Json::exception& error) {
-        return base::refuse(EINVAL, std::string("a run request has values of the wrong type: ") + error.what());
+        return base::refuse(EINVAL,
+                            std::string("a run request has values of the wrong type: ") + error.what());
     }
     if (unit.command.empty() || unit.command.front().empty()) {
         return base::refuse(EINVAL, "run what? the command is empty");

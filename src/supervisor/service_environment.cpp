@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::string_view default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr std::string_view inherited_by_all[] = {"PATH", "LANG", "LANGUAGE", "TZ"};
-constexpr std::string_view never_inherited[] = {"NOTIFY_SOCKET", "LISTEN_FDS",  "LISTEN_PID", "WATCHDOG_USEC",
-                                                "WATCHDOG_PID",  "INVOCATION_ID"};
+constexpr std::string_view never_inherited[] = {"NOTIFY_SOCKET", "LISTEN_FDS",   "LISTEN_PID",
+                                                "WATCHDOG_USEC", "WATCHDOG_PID", "INVOCATION_ID"};
 
 bool inherits(std::string_view name, Mode mode) {
     if (name.starts_with("GPCSUP_")) {
@@ -70,7 +70,8 @@ std::vector<std::string> service_environment(const units::Declaration& unit, con
     return list;
 }
 
-base::Result<std::string> find_executable(const std::string& program, const std::vector<std::string>& environment,
+base::Result<std::string> find_executable(const std::string& program,
+                                          const std::vector<std::string>& environment,
                                           const std::string& directory) {
     if (program.starts_with('/')) {
         return program;  // execve says what is wrong with it

@@ -14,7 +14,8 @@ Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots
     parts_.chronicle.add_rewriter([this](Chronicle& chronicle) {
         for (const std::string_view name : parts_.engine.names()) {
             const auto bytes = units::encode(*parts_.engine.find(name));
-            chronicle.keep("unit/" + std::string(name), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            chronicle.keep("unit/" + std::string(name),
+                           {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         }
         for (const auto& [unit, live] : live_) {
             write_launch(unit, live);
@@ -28,7 +29,8 @@ base::Result<> Services::open() {
     exec_program_ = parts_.here.program(wire::exec_program);
     names_program_ = parts_.here.program(wire::names_program);
     if (exec_program_.empty()) {
-        return base::fail(ENOENT, "find", wire::exec_program, "it belongs beside gpcsupd or into libexec/gpcsup");
+        return base::fail(ENOENT, "find", wire::exec_program,
+                          "it belongs beside gpcsupd or into libexec/gpcsup");
     }
     auto deadline = parts_.loop.on_time(EventLoop::Priority::processes, [this] {
         parts_.engine.tick(now());
@@ -52,13 +54,16 @@ base::Result<> Services::open() {
     return {};
 }
 
-units::TimePoint Services::now() { return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())); }
+units::TimePoint Services::now() {
+    return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
+}
 
 std::string Services::unit_of(const processes::Process& process) const {
     return parts_.placing.unit_of(parts_.census.table().place(process, Placing::unit_hierarchy));
 }
 
-// --- the rhythm ------------------------------------------------------------------------------------------------------------
+// --- the rhythm
+// ------------------------------------------------------------------------------------------------------------
 
 void Services::settle() {
     if (std::exchange(settling_, Settling::yes) == Settling::yes) {
@@ -82,7 +87,8 @@ void Services::settle() {
         deadline = jobs_->next_deadline_ns();
     }
     if (const auto next = parts_.engine.next_deadline()) {
-        const auto at = static_cast<std::uint64_t>(std::max<std::int64_t>(1, next->time_since_epoch().count()));
+        const auto at =
+            static_cast<std::uint64_t>(std::max<std::int64_t>(1, next->time_since_epoch().count()));
         deadline = deadline == 0 ? at : std::min(deadline, at);
     }
     parts_.loop.arm(deadline_, deadline);
@@ -92,11 +98,15 @@ void Services::settle() {
 void Services::write_changed() {
     for (const units::UnitState& state : parts_.engine.take_changed()) {
         if (parts_.engine.find(state.name) == nullptr) {
+            if (jobs_ != nullptr) {
+                jobs_->unit_gone(state);
+            }
             parts_.chronicle.erase("", "unit/" + state.name);
             continue;
         }
         const auto bytes = units::encode(state);
-        parts_.chronicle.keep("unit/" + state.name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        parts_.chronicle.keep("unit/" + state.name,
+                              {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     }
 }
 
@@ -123,7 +133,8 @@ void Services::tell_exits() {
     }
 }
 
-// --- actions ---------------------------------------------------------------------------------------------------------------
+// --- actions
+// ---------------------------------------------------------------------------------------------------------------
 
 void Services::carry_out(const units::Action& action) {
     const units::Declaration* unit = parts_.engine.declaration(action.unit);
@@ -177,7 +188,8 @@ void Services::report(const units::Action& action) {
         return;
     }
     const units::UnitState* state = parts_.engine.find(action.unit);
-    Json body = {{"unit", action.unit}, {"state", units::name_of(action.to)}, {"from", units::name_of(action.from)}};
+    Json body = {
+        {"unit", action.unit}, {"state", units::name_of(action.to)}, {"from", units::name_of(action.from)}};
     if (!action.reason.empty()) {
         body["reason"] = action.reason;
     }
@@ -186,14 +198,12 @@ void Services::report(const units::Action& action) {
         body["restarts"] = state->restarts;
     }
     parts_.chronicle.note("unit-" + std::string(units::name_of(action.to)), body);
-    if (jobs_ != nullptr && units::is_down(action.to)) {
-        jobs_->unit_gone(action.unit);  // a transient one is removed next
-    }
 }
 
 void Services::forget(const std::string& unit) {
     if (const auto group = parts_.placing.group_of(unit)) {
-        (void)parts_.groups.remove(*group);  // busy only if somebody put processes there meanwhile; it stays then
+        (void)parts_.groups.remove(
+            *group);  // busy only if somebody put processes there meanwhile; it stays then
     }
     live_.erase(unit);
     logs_.remove(unit);
@@ -202,12 +212,15 @@ void Services::forget(const std::string& unit) {
     }
 }
 
-// --- news ------------------------------------------------------------------------------------------------------------------
+// --- news
+// ------------------------------------------------------------------------------------------------------------------
 
-void Services::emptied(GroupId group) { emptied_.push_back(group); }
+void Services::emptied(GroupId group) {
+    emptied_.push_back(group);
+}
 
-// The record is safe in the journal before gpc-init's ring moves on: a main process's exit is told exactly once, or twice and
-// recognised.
+// The record is safe in the journal before gpc-init's ring moves on: a main process's exit is told exactly
+// once, or twice and recognised.
 void Services::reaped(const wire::ExitRecord& record, const processes::Process* process) {
     const base::ProcessId id{record.pid, record.start_time};
     std::string unit = process != nullptr ? unit_of(*process) : std::string();
@@ -225,8 +238,13 @@ void Services::reaped(const wire::ExitRecord& record, const processes::Process* 
         return;
     }
     using units::ExitKind;
-    const ExitKind kind = record.code == CLD_EXITED ? ExitKind::exited : record.code == CLD_DUMPED ? ExitKind::dumped : ExitKind::killed;
-    Json body = {{"unit", unit}, {"pid", record.pid}, {"start", record.start_time}, {"kind", static_cast<int>(kind)},
+    const ExitKind kind = record.code == CLD_EXITED   ? ExitKind::exited
+                          : record.code == CLD_DUMPED ? ExitKind::dumped
+                                                      : ExitKind::killed;
+    Json body = {{"unit", unit},
+                 {"pid", record.pid},
+                 {"start", record.start_time},
+                 {"kind", static_cast<int>(kind)},
                  {"command", is_command}};
     body["exit_code"] = kind == ExitKind::exited ? Json(record.status) : Json();
     body["signal"] = kind == ExitKind::exited ? Json() : Json(units::signal_name(record.status));
@@ -236,7 +254,8 @@ void Services::reaped(const wire::ExitRecord& record, const processes::Process* 
     exits_.push_back({unit, id, {kind, record.status}});
 }
 
-// --- signals ---------------------------------------------------------------------------------------------------------------
+// --- signals
+// ---------------------------------------------------------------------------------------------------------------
 
 base::Result<std::uint32_t> Services::signal_group(GroupId group, int signal) {
     std::uint32_t count = 0;
@@ -282,7 +301,8 @@ void Services::step_kills() {
         }
         kill = kills_.erase(kill);
     }
-    parts_.loop.arm(kill_timer_, again.count() == 0 ? 0 : monotonic_now_ns() + static_cast<std::uint64_t>(again.count()));
+    parts_.loop.arm(kill_timer_,
+                    again.count() == 0 ? 0 : monotonic_now_ns() + static_cast<std::uint64_t>(again.count()));
 }
 
 std::optional<ExecFailure> Services::exec_failure(std::string_view name) {

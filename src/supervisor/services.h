@@ -1,6 +1,7 @@
 #pragma once
-// Carries out what the engine asks for: starts processes through gpc-exec, signals them, kills groups; and tells the engine what
-// came of it. It decides nothing about units. After every input: journal, carry out, look at the jobs (see settle).
+// Carries out what the engine asks for: starts processes through gpc-exec, signals them, kills groups; and
+// tells the engine what came of it. It decides nothing about units. After every input: journal, carry out,
+// look at the jobs (see settle).
 
 #include <deque>
 #include <list>
@@ -48,13 +49,15 @@ class Services final : public UnitStates {
     void set_jobs(Jobs& jobs) { jobs_ = &jobs; }
     void on_quiet(std::function<void()> call) { all_quiet_ = std::move(call); }
 
-    // The rhythm after every input to the engine: changed states are journalled, then actions carried out, until there are none.
+    // The rhythm after every input to the engine: changed states are journalled, then actions carried out,
+    // until there are none.
     void settle();
 
     // --- recovery, in this order ---
-    void restore_units(const journal::States& states);     // states of the engine, running commands, exits not yet told
-    void adopt_starts();                                    // what the start slots say
-    void finish_recovery();                                 // exits, empty groups, exec results; then resume
+    void restore_units(
+        const journal::States& states);  // states of the engine, running commands, exits not yet told
+    void adopt_starts();                 // what the start slots say
+    void finish_recovery();              // exits, empty groups, exec results; then resume
 
     // --- news ---
     void reaped(const wire::ExitRecord& record, const processes::Process* process);
@@ -75,7 +78,9 @@ class Services final : public UnitStates {
     // UnitStates
     const units::UnitState* unit_state(std::string_view name) override { return parts_.engine.find(name); }
     std::optional<ExecFailure> exec_failure(std::string_view name) override;
-    std::string waiting_for(const units::UnitState& state) override { return parts_.engine.waiting_for(state.name, now()); }
+    std::string waiting_for(const units::UnitState& state) override {
+        return parts_.engine.waiting_for(state.name, now());
+    }
 
   private:
     struct Live {  // what is known of a unit beside the engine's state
@@ -83,8 +88,8 @@ class Services final : public UnitStates {
         base::Fd status;  // end of file: gpc-exec is through, or has failed
         Watch status_watch;
         std::optional<ExecFailure> exec_failure;
-        base::ProcessId command;  // of a stop or reload command that runs
-        std::uint64_t domain = 0;  // key of its listener; 0 = unfiltered
+        base::ProcessId command;           // of a stop or reload command that runs
+        std::uint64_t domain = 0;          // key of its listener; 0 = unfiltered
         std::vector<std::string> trapped;  // controllers whose calls its filter traps
         RunStreams streams;
     };
@@ -100,10 +105,13 @@ class Services final : public UnitStates {
     void carry_out(const units::Action& action);
     void report(const units::Action& action);
     void start(const std::string& unit);
-    base::Result<base::ProcessId> launch(const units::Declaration& unit, const std::vector<std::string>& command, Role role,
+    base::Result<base::ProcessId> launch(const units::Declaration& unit,
+                                         const std::vector<std::string>& command, Role role,
                                          launch::SlotId slot, std::uint64_t intent);
-    base::Result<std::vector<wire::TrapClass>> classes_for(const units::Declaration& unit, const grouping::Places& places, Live& live);
-    base::Result<> connect_streams(const units::Declaration& unit, Live& live, launch::LaunchRequest& request);
+    base::Result<std::vector<wire::TrapClass>> classes_for(const units::Declaration& unit,
+                                                           const grouping::Places& places, Live& live);
+    base::Result<> connect_streams(const units::Declaration& unit, Live& live,
+                                   launch::LaunchRequest& request);
     void exec_settled(const std::string& unit);
     void run_command(const std::string& unit, const std::vector<std::string>& command);
     void fail_start(const std::string& unit, const base::Error& error, std::string_view step);

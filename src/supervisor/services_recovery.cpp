@@ -51,9 +51,10 @@ void Services::restore_units(const journal::States& states) {
     each(states, "exit/", [&](const std::string& unit, const std::string& body) {
         const Json json = Json::parse(body, nullptr, false);
         if (json.is_object()) {
-            exits_.push_back({unit,
-                              {json.value("pid", 0), json.value("start", std::uint64_t{0})},
-                              {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)}});
+            exits_.push_back(
+                {unit,
+                 {json.value("pid", 0), json.value("start", std::uint64_t{0})},
+                 {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)}});
         }
     });
 }
@@ -75,7 +76,8 @@ void Services::adopt_starts() {
         live_[unit].slot = owned.id;
         if (state->main.pid == 0) {
             // Nobody else could have made a process with the pid that the kernel wrote into this very slot.
-            if (auto process = parts_.census.born(owned.pid, parts_.forest.intern(parts_.placing.existing(*parts_.engine.declaration(unit))))) {
+            if (auto process = parts_.census.born(owned.pid, parts_.forest.intern(parts_.placing.existing(
+                                                                 *parts_.engine.declaration(unit))))) {
                 parts_.engine.process_started(unit, *process, now());
             } else {
                 parts_.engine.process_started(unit, {owned.pid, 0}, now());
@@ -105,9 +107,10 @@ void Services::finish_recovery() {
                 exec_settled(unit);
             }
             parts_.engine.main_exited(unit, state->main, {}, now());
-        } else if (live_[unit].slot && (slots_->failure(*live_[unit].slot) ||
-                                        !std::filesystem::equivalent("/proc/" + std::to_string(state->main.pid) + "/exe", exec_program_,
-                                                                     std::error_code() = {}))) {
+        } else if (live_[unit].slot &&
+                   (slots_->failure(*live_[unit].slot) ||
+                    !std::filesystem::equivalent("/proc/" + std::to_string(state->main.pid) + "/exe",
+                                                 exec_program_, std::error_code() = {}))) {
             exec_settled(unit);
         }
     }
@@ -115,16 +118,20 @@ void Services::finish_recovery() {
     settle();
 }
 
-// The connector tells of an execve. For a start that a predecessor began, whose status pipe died with it, this is the answer.
+// The connector tells of an execve. For a start that a predecessor began, whose status pipe died with it,
+// this is the answer.
 void Services::executed(const processes::Process& process) {
     const std::string unit = unit_of(process);
     const auto live = live_.find(unit);
     const units::UnitState* state = parts_.engine.find(unit);
-    if (live == live_.end() || !live->second.slot || live->second.status || state == nullptr || state->main != process.id()) {
+    if (live == live_.end() || !live->second.slot || live->second.status || state == nullptr ||
+        state->main != process.id()) {
         return;
     }
     std::error_code failed;
-    if (!std::filesystem::equivalent("/proc/" + std::to_string(process.pid) + "/exe", exec_program_, failed) && !failed) {
+    if (!std::filesystem::equivalent("/proc/" + std::to_string(process.pid) + "/exe", exec_program_,
+                                     failed) &&
+        !failed) {
         exec_settled(unit);
     }
 }
@@ -151,7 +158,8 @@ std::optional<grouping::MembershipId> Services::unit_places(std::string_view uni
     return parts_.forest.intern(parts_.placing.existing(*declaration));
 }
 
-// --- sd_notify -------------------------------------------------------------------------------------------------------------
+// --- sd_notify
+// -------------------------------------------------------------------------------------------------------------
 
 void Services::receive_notifications(int socket) {
     constexpr int a_round = 64;

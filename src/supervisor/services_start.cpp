@@ -16,14 +16,19 @@ namespace {
 
 constexpr wire::KeepClass stored = wire::KeepClass::stored;
 
-std::uint64_t stream_key(std::uint64_t intent, unsigned index) { return intent * 4 + index; }
+std::uint64_t stream_key(std::uint64_t intent, unsigned index) {
+    return intent * 4 + index;
+}
 
-std::string error_text(int error) { return error == 0 ? "unknown error" : strerrordesc_np(error); }
+std::string error_text(int error) {
+    return error == 0 ? "unknown error" : strerrordesc_np(error);
+}
 
 // A limit of open files is what people meet first: say what it is.
 std::string explain(const base::Error& error) {
     if (error.code == EMFILE || error.code == ENFILE) {
-        return error.message() + "; gpcsup has no descriptors left: raise the limit of open files (ulimit -n, LimitNOFILE)";
+        return error.message() +
+               "; gpcsup has no descriptors left: raise the limit of open files (ulimit -n, LimitNOFILE)";
     }
     return error.message();
 }
@@ -55,8 +60,8 @@ void Services::fail_start(const std::string& unit, const base::Error& error, std
     parts_.engine.exec_failed(unit, explain(error), now());
 }
 
-base::Result<std::vector<wire::TrapClass>> Services::classes_for(const units::Declaration& unit, const grouping::Places& places,
-                                                                 Live& live) {
+base::Result<std::vector<wire::TrapClass>> Services::classes_for(const units::Declaration& unit,
+                                                                 const grouping::Places& places, Live& live) {
     live.trapped.clear();
     for (const controllers::Requirement& one : parts_.controllers.required(places)) {
         live.trapped.emplace_back(one.controller);
@@ -65,7 +70,8 @@ base::Result<std::vector<wire::TrapClass>> Services::classes_for(const units::De
     return parts_.controllers.traps(places, unit.enforce);
 }
 
-base::Result<> Services::connect_streams(const units::Declaration& unit, Live& live, launch::LaunchRequest& request) {
+base::Result<> Services::connect_streams(const units::Declaration& unit, Live& live,
+                                         launch::LaunchRequest& request) {
     if (live.streams.output) {
         request.standard_input = live.streams.input.get();
         request.standard_output = live.streams.output.get();
@@ -87,7 +93,9 @@ base::Result<> Services::connect_streams(const units::Declaration& unit, Live& l
         return base::pass(log);
     }
     if (std::exchange(log_helper_, LogHelper::asked) == LogHelper::not_asked) {
-        if (auto asked = parts_.keeper.send(wire::KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::logd)); !asked) {
+        if (auto asked = parts_.keeper.send(wire::KeepVerb::helper,
+                                            static_cast<std::uint64_t>(wire::HelperKind::logd));
+            !asked) {
             return asked;
         }
     }
@@ -95,7 +103,8 @@ base::Result<> Services::connect_streams(const units::Declaration& unit, Live& l
     return {};
 }
 
-base::Result<base::ProcessId> Services::launch(const units::Declaration& unit, const std::vector<std::string>& command, Role role,
+base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
+                                               const std::vector<std::string>& command, Role role,
                                                launch::SlotId slot, std::uint64_t intent) {
     Live& live = live_[unit.name];
     auto places = role == Role::main ? parts_.placing.prepare(unit)
@@ -117,7 +126,8 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit, c
     request.names_helper = names_program_;
     request.nice = unit.nice.value_or(0);
     request.umask = unit.umask.value_or(wire::no_id);
-    request.privileges = unit.no_new_privileges ? launch::Privileges::no_new : launch::Privileges::as_they_are;
+    request.privileges =
+        unit.no_new_privileges ? launch::Privileges::no_new : launch::Privileges::as_they_are;
     request.init_pid = parts_.here.init_pid;
     const controllers::Birth birth = parts_.controllers.birth(*places);
     request.affinity = birth.affinity;
@@ -163,10 +173,11 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit, c
     if (role == Role::main) {
         live.slot = slot;
         live.status = std::move(spawned->status);
-        auto watch = parts_.loop.on_readable(live.status.get(), EventLoop::Priority::processes, [this, name = unit.name] {
-            exec_settled(name);
-            settle();
-        });
+        auto watch = parts_.loop.on_readable(live.status.get(), EventLoop::Priority::processes,
+                                             [this, name = unit.name] {
+                                                 exec_settled(name);
+                                                 settle();
+                                             });
         if (watch) {
             live.status_watch = std::move(*watch);
         }
@@ -202,7 +213,8 @@ void Services::exec_settled(const std::string& unit) {
         } else if (failure->step == wire::ExecStep::directory && declaration != nullptr) {
             what = "directory " + declaration->directory;
         } else if (failure->step == wire::ExecStep::names && declaration != nullptr) {
-            what = "user " + declaration->user + (declaration->group.empty() ? "" : " or group " + declaration->group);
+            what = "user " + declaration->user +
+                   (declaration->group.empty() ? "" : " or group " + declaration->group);
         }
         parts_.engine.exec_failed(unit, what + ": " + error_text(failure->error), now());
     } else {
@@ -244,21 +256,27 @@ base::Result<> Services::start_transient(units::Declaration declaration, RunStre
     return parts_.engine.start_transient(std::move(declaration), now());
 }
 
-// --- enforcement -----------------------------------------------------------------------------------------------------------
+// --- enforcement
+// -----------------------------------------------------------------------------------------------------------
 
 Json Services::enforcement_of(std::string_view unit) {
     Json shown = Json::object();
     const units::UnitState* state = parts_.engine.find(unit);
     const auto live = live_.find(unit);
-    const processes::Process* main = state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+    const processes::Process* main =
+        state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
     if (main == nullptr || live == live_.end()) {
         return shown;
     }
-    for (const controllers::Requirement& one : parts_.controllers.required(parts_.census.table().places(*main))) {
+    for (const controllers::Requirement& one :
+         parts_.controllers.required(parts_.census.table().places(*main))) {
         const auto& trapped = live->second.trapped;
-        const bool enforced = live->second.domain != 0 && std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
+        const bool enforced = live->second.domain != 0 &&
+                              std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
         shown[std::string(one.controller)] =
-            enforced ? "enforced" : "observed: it was started before the limit, without a filter for it; restart it to enforce";
+            enforced
+                ? "enforced"
+                : "observed: it was started before the limit, without a filter for it; restart it to enforce";
     }
     return shown;
 }

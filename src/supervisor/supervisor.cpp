@@ -29,7 +29,8 @@ base::Result<std::unique_ptr<Supervisor>> Supervisor::create(Surroundings here) 
     return std::unique_ptr<Supervisor>(new Supervisor(std::move(here), std::move(*loop)));
 }
 
-// --- boot ------------------------------------------------------------------------------------------------------------------
+// --- boot
+// ------------------------------------------------------------------------------------------------------------------
 
 base::Result<> Supervisor::boot() {
     if (auto received = keeper_.receive_all(); !received) {
@@ -125,20 +126,24 @@ base::Result<> Supervisor::restore_everything() {
         return base::pass(slots);
     }
     if (!adopted) {
-        if (auto kept = keeper_.keep(wire::KeepClass::start_slots, 0, "start slots", (*slots)->descriptor()); !kept) {
+        if (auto kept = keeper_.keep(wire::KeepClass::start_slots, 0, "start slots", (*slots)->descriptor());
+            !kept) {
             return kept;
         }
     }
     engine_ = std::make_unique<units::Engine>(configuration_.take_graph());
-    services_ = std::make_unique<Services>(Services::Parts{here_, *loop_, keeper_, *census_, *enforcer_, forest_, *groups_,
-                                                           *controllers_, *placing_, *chronicle_, *engine_},
-                                           std::move(*slots));
+    services_ =
+        std::make_unique<Services>(Services::Parts{here_, *loop_, keeper_, *census_, *enforcer_, forest_,
+                                                   *groups_, *controllers_, *placing_, *chronicle_, *engine_},
+                                   std::move(*slots));
     jobs_ = std::make_unique<Jobs>(*chronicle_, *services_);
     services_->set_jobs(*jobs_);
     population_ = std::make_unique<controllers::TablePopulation>(
-        forest_, census_->table(), [this](processes::Process& process) { census_->ledger().before_move(process); });
-    views_ = std::make_unique<Views>(Views::Sources{here_, *engine_, forest_, *controllers_, census_->table(), census_->files(),
-                                                    *placing_, *chronicle_, static_cast<LiveFacts&>(*this)});
+        forest_, census_->table(),
+        [this](processes::Process& process) { census_->ledger().before_move(process); });
+    views_ = std::make_unique<Views>(Views::Sources{here_, *engine_, forest_, *controllers_, census_->table(),
+                                                    census_->files(), *placing_, *chronicle_,
+                                                    static_cast<LiveFacts&>(*this)});
     if (auto opened = services_->open(); !opened) {
         return opened;
     }
@@ -175,7 +180,8 @@ base::Result<> Supervisor::restore_everything() {
     auto allowed = [this](const processes::Process& target) {
         const grouping::Hierarchy* hierarchy = forest_.find_hierarchy("cpuset");
         if (hierarchy != nullptr) {
-            auto value = controllers_->get(census_->table().place(target, hierarchy->id), "cpuset.effective_cpus");
+            auto value =
+                controllers_->get(census_->table().place(target, hierarchy->id), "cpuset.effective_cpus");
             if (value && std::holds_alternative<std::string>(*value)) {
                 if (auto cpus = base::parse_cpu_list(std::get<std::string>(*value))) {
                     return *cpus;
@@ -194,14 +200,16 @@ base::Result<> Supervisor::restore_everything() {
     });
     if (const auto started = recorded_.find("started"); started != recorded_.end()) {
         views_->set_start_time(started->second.realtime_ns);
-        if (const Json body = Json::parse(started->second.body, nullptr, false); body.is_object() && body.contains("ending")) {
+        if (const Json body = Json::parse(started->second.body, nullptr, false);
+            body.is_object() && body.contains("ending")) {
             ending_ = static_cast<wire::StopHow>(body["ending"].get<int>());
         }
     }
     services_->finish_recovery();
     if (fresh) {
         views_->set_start_time(realtime_now_ns());
-        chronicle_->state("supervisor-started", "started", {{"version", GPCSUP_VERSION}, {"init_pid", here_.init_pid}});
+        chronicle_->state("supervisor-started", "started",
+                          {{"version", GPCSUP_VERSION}, {"init_pid", here_.init_pid}});
     } else {
         chronicle_->note("supervisor-replaced", {{"generation", here_.generation}, {"pid", getpid()}});
     }
@@ -216,8 +224,9 @@ base::Result<> Supervisor::declare_groups() {
             continue;
         }
         for (const DeclaredGroup& group : declared.groups) {
-            auto made = group.path == "/" ? base::Result<GroupId>(forest_.hierarchy(*hierarchy)->root)
-                                          : groups_->create(declared.name + ":" + group.path, Groups::Parents::made);
+            auto made = group.path == "/"
+                            ? base::Result<GroupId>(forest_.hierarchy(*hierarchy)->root)
+                            : groups_->create(declared.name + ":" + group.path, Groups::Parents::made);
             if (!made) {
                 configuration_.add_problem(group.location + ": " + made.error().message());
                 continue;
@@ -239,7 +248,8 @@ base::Result<> Supervisor::open_sockets() {
             return base::pass(made);
         }
         control_socket_ = std::move(*made);
-        if (auto kept = keeper_.keep(wire::KeepClass::control_socket, 0, "control", control_socket_.get()); !kept) {
+        if (auto kept = keeper_.keep(wire::KeepClass::control_socket, 0, "control", control_socket_.get());
+            !kept) {
             return kept;
         }
     }
@@ -253,13 +263,15 @@ base::Result<> Supervisor::open_sockets() {
         if (auto prepared = launch::prepare_notify_socket(notify_socket_.get()); !prepared) {
             return prepared;
         }
-        if (auto kept = keeper_.keep(wire::KeepClass::notify_socket, 0, "notify", notify_socket_.get()); !kept) {
+        if (auto kept = keeper_.keep(wire::KeepClass::notify_socket, 0, "notify", notify_socket_.get());
+            !kept) {
             return kept;
         }
     }
     auto notify = loop_->on_readable(notify_socket_.get(), EventLoop::Priority::processes,
                                      [this] { services_->receive_notifications(notify_socket_.get()); });
-    auto keeper = loop_->on_readable(keeper_.descriptor(), EventLoop::Priority::keeper, [this] { hear_keeper(); });
+    auto keeper =
+        loop_->on_readable(keeper_.descriptor(), EventLoop::Priority::keeper, [this] { hear_keeper(); });
     if (!notify || !keeper) {
         return base::fail(ENOMEM, "watch", "the sockets");
     }
@@ -276,7 +288,8 @@ base::Result<> Supervisor::open_sockets() {
 void Supervisor::serve() {
     if (engine_->find(units::default_target)->wished || ending_) {
         // A predecessor has booted already.
-    } else if (auto wished = engine_->wish_start(units::default_target, units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));
+    } else if (auto wished = engine_->wish_start(
+                   units::default_target, units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));
                !wished) {
         fmt::print(stderr, "gpcsupd: {}\n", wished.error().message());
     }
@@ -288,7 +301,8 @@ void Supervisor::serve() {
     malloc_trim(0);  // what parsing needed is not needed again
 }
 
-// --- gpc-init --------------------------------------------------------------------------------------------------------------
+// --- gpc-init
+// --------------------------------------------------------------------------------------------------------------
 
 void Supervisor::hear_keeper() {
     while (true) {
@@ -316,7 +330,7 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
         case wire::KeepVerb::signal:
             if (message.argument == SIGTERM || message.argument == SIGINT || message.argument == SIGPWR) {
                 const bool machine = here_.mode == Mode::init;
-                const wire::StopHow how = !machine                       ? wire::StopHow::exit
+                const wire::StopHow how = !machine                     ? wire::StopHow::exit
                                           : message.argument == SIGINT ? wire::StopHow::reboot
                                                                        : wire::StopHow::poweroff;
                 static_cast<Requests&>(*requests_).stop_everything(how);
@@ -356,7 +370,8 @@ int Supervisor::run() {
     return exit_status_;
 }
 
-// --- news ------------------------------------------------------------------------------------------------------------------
+// --- news
+// ------------------------------------------------------------------------------------------------------------------
 
 void Supervisor::forked(const processes::Process* parent, processes::Process& child) {
     host_->note_fork(census_->table().places(child));
@@ -372,7 +387,8 @@ void Supervisor::exited(const processes::Process& process) {
 
 void Supervisor::emptied(GroupId group) {
     groups_changed_ = true;
-    if (const grouping::Group* known = forest_.group(group); known != nullptr && known->hierarchy == Placing::unit_hierarchy) {
+    if (const grouping::Group* known = forest_.group(group);
+        known != nullptr && known->hierarchy == Placing::unit_hierarchy) {
         services_->emptied(group);
     }
 }
@@ -383,7 +399,9 @@ void Supervisor::attributed(processes::Process& orphan, processes::Attribution h
     }
 }
 
-void Supervisor::untracked(pid_t pid) { chronicle_->note("untracked", {{"pid", pid}, {"reason", "the process table is full"}}); }
+void Supervisor::untracked(pid_t pid) {
+    chronicle_->note("untracked", {{"pid", pid}, {"reason", "the process table is full"}});
+}
 
 void Supervisor::news_taken() {
     services_->settle();

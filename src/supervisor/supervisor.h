@@ -1,6 +1,6 @@
 #pragma once
-// gpcsupd: everything wired together on one loop. There is one way to start: replay what gpc-init kept, then go on. This file is
-// wiring and nothing else; each part is in the header it includes.
+// gpcsupd: everything wired together on one loop. There is one way to start: replay what gpc-init kept, then
+// go on. This file is wiring and nothing else; each part is in the header it includes.
 
 #include <memory>
 
@@ -42,11 +42,17 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void exited(const processes::Process& process) override;
     void emptied(grouping::GroupId group) override;
     void attributed(processes::Process& orphan, processes::Attribution how) override;
-    void reaped(const wire::ExitRecord& record, const processes::Process* process) override { services_->reaped(record, process); }
+    void reaped(const wire::ExitRecord& record, const processes::Process* process) override {
+        services_->reaped(record, process);
+    }
     void untracked(pid_t pid) override;
     void news_taken() override;
-    std::optional<grouping::MembershipId> started_by_us(pid_t pid) override { return services_->started_by_us(pid); }
-    std::optional<grouping::MembershipId> unit_places(std::string_view unit) override { return services_->unit_places(unit); }
+    std::optional<grouping::MembershipId> started_by_us(pid_t pid) override {
+        return services_->started_by_us(pid);
+    }
+    std::optional<grouping::MembershipId> unit_places(std::string_view unit) override {
+        return services_->unit_places(unit);
+    }
 
     // LiveFacts
     void refresh_processes() override { census_->take_news(); }

@@ -15,7 +15,9 @@ using grouping::Places;
 
 namespace {
 
-Views::Answer text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+Views::Answer text_of(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 template <class... Kinds>
 struct Overloaded : Kinds... {
@@ -24,19 +26,25 @@ struct Overloaded : Kinds... {
 template <class... Kinds>
 Overloaded(Kinds...) -> Overloaded<Kinds...>;
 
-
 }  // namespace
 
 Json value_to_json(const controllers::Value& value) {
-    return std::visit(Overloaded{[](controllers::Max) { return Json(); },
-                                 [](bool flag) { return Json(flag); },
-                                 [](std::uint64_t number) { return Json(number); },
-                                 [](const std::string& text) { return Json(text); }},
-                      value);
+    return std::visit(
+        Overloaded{[](controllers::Max) { return Json(); }, [](bool flag) { return Json(flag); },
+                   [](std::uint64_t number) { return Json(number); },
+                   [](const std::string& text) { return Json(text); }},
+        value);
 }
 
 std::string Views::unit_of(const processes::Process& process) const {
     return from_.placing.unit_of(from_.table.place(process, Placing::unit_hierarchy));
+}
+
+// Our own programs are no services: gpc-init's helpers, and what those start for themselves.
+bool Views::is_ours(const processes::Process& process) const {
+    const processes::Process* parent = from_.table.find(process.parent);
+    return process.has(processes::process_helper) ||
+           (parent != nullptr && parent->has(processes::process_helper));
 }
 
 Json Views::place_of(const processes::Process& process) const {
@@ -47,11 +55,13 @@ Json Views::place_of(const processes::Process& process) const {
     return place;
 }
 
-// Arguments are for root, the supervisor's own user and the process's own user; the others see the program's name.
+// Arguments are for root, the supervisor's own user and the process's own user; the others see the program's
+// name.
 std::string Views::command_of(const control::Caller& caller, pid_t pid) {
     struct stat owner {};
-    const bool permitted = caller.uid == 0 || caller.uid == geteuid() ||
-                           (stat(("/proc/" + std::to_string(pid)).c_str(), &owner) == 0 && owner.st_uid == caller.uid);
+    const bool permitted =
+        caller.uid == 0 || caller.uid == geteuid() ||
+        (stat(("/proc/" + std::to_string(pid)).c_str(), &owner) == 0 && owner.st_uid == caller.uid);
     if (permitted) {
         if (auto line = from_.files.command_line(pid); line && !line->empty()) {
             while (line->ends_with('\0')) {
@@ -95,8 +105,13 @@ Views::Answer Views::processes(const control::Caller& caller, std::string_view w
         top = *group;
     }
     std::vector<const processes::Process*> members;
-    from_.table.for_each_member_below(top, [&](processes::Process& process) { members.push_back(&process); });
-    std::sort(members.begin(), members.end(), [](const auto* left, const auto* right) { return left->pid < right->pid; });
+    from_.table.for_each_member_below(top, [&](processes::Process& process) {
+        if (!is_ours(process)) {
+            members.push_back(&process);
+        }
+    });
+    std::sort(members.begin(), members.end(),
+              [](const auto* left, const auto* right) { return left->pid < right->pid; });
     Json list = Json::array();
     for (const processes::Process* process : members) {
         add_process(caller, *process, list);
@@ -108,7 +123,9 @@ Json Views::group_tree(const control::Caller& caller, GroupId id) {
     const grouping::Group& group = *from_.forest.group(id);
     Json members = Json::array();
     from_.table.for_each_member(id, [&](processes::Process& process) {
-        members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
+        if (!is_ours(process)) {
+            members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
+        }
     });
     Json attributes = Json::object();
     for (const controllers::SettingText& setting : from_.controllers.settings_of(id)) {
@@ -118,7 +135,10 @@ Json Views::group_tree(const control::Caller& caller, GroupId id) {
     for (const GroupId child : group.children) {
         children.push_back(group_tree(caller, child));
     }
-    return {{"name", group.name}, {"path", from_.forest.path(id)}, {"processes", members}, {"children", children},
+    return {{"name", group.name},
+            {"path", from_.forest.path(id)},
+            {"processes", members},
+            {"children", children},
             {"attributes", attributes}};
 }
 
@@ -127,12 +147,14 @@ Views::Answer Views::tree(const control::Caller& caller, std::string_view name) 
     Json list = Json::array();
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
         if (name.empty() || hierarchy == from_.forest.find_hierarchy(name)) {
-            list.push_back({{"name", hierarchy->name}, {"controllers", hierarchy->controllers},
+            list.push_back({{"name", hierarchy->name},
+                            {"controllers", hierarchy->controllers},
                             {"root", group_tree(caller, hierarchy->root)}});
         }
     }
     if (list.empty()) {
-        return base::refuse(ENOENT, "there is no hierarchy " + std::string(name), "`gpcsup hierarchy list` shows them");
+        return base::refuse(ENOENT, "there is no hierarchy " + std::string(name),
+                            "`gpcsup hierarchy list` shows them");
     }
     return text_of({{"schema", 1}, {"hierarchies", list}});
 }
@@ -184,8 +206,10 @@ Views::Answer Views::groups(std::string_view prefix) {
                         {"unit", unit.empty() ? Json() : Json(unit)}});
     };
     if (!prefix.empty()) {
-        const grouping::Hierarchy* hierarchy = prefix.contains(':') ? nullptr : from_.forest.find_hierarchy(prefix);
-        auto top = hierarchy != nullptr ? base::Result<GroupId>(hierarchy->root) : from_.forest.resolve(prefix);
+        const grouping::Hierarchy* hierarchy =
+            prefix.contains(':') ? nullptr : from_.forest.find_hierarchy(prefix);
+        auto top =
+            hierarchy != nullptr ? base::Result<GroupId>(hierarchy->root) : from_.forest.resolve(prefix);
         if (!top) {
             return base::pass(top);
         }
@@ -202,8 +226,10 @@ Views::Answer Views::describe(std::string_view what) {
     Json list = Json::array();
     if (what == "settings") {
         for (const units::SettingRow& row : units::settings()) {
-            list.push_back({{"key", units::full_key(row)}, {"type", units::type_text(row.type)},
-                            {"default", row.default_text}, {"help", row.help}});
+            list.push_back({{"key", units::full_key(row)},
+                            {"type", units::type_text(row.type)},
+                            {"default", row.default_text},
+                            {"help", row.help}});
         }
         return text_of({{"schema", 1}, {"settings", list}});
     }

@@ -1,5 +1,6 @@
 #pragma once
-// What people and scripts are shown: the JSON of docs/bus.md, made from the tables as they are now. It changes nothing.
+// What people and scripts are shown: the JSON of docs/bus.md, made from the tables as they are now. It
+// changes nothing.
 
 #include "control/handler.h"
 #include "controllers/dispatcher.h"
@@ -58,6 +59,7 @@ class Views {
     [[nodiscard]] Json place_of(const processes::Process& process) const;
 
   private:
+    [[nodiscard]] bool is_ours(const processes::Process& process) const;
     [[nodiscard]] Json supervisor_header();
     [[nodiscard]] Json unit_summary(const units::UnitState& state);
     void add_details(Json& unit, const units::UnitState& state, std::string_view detail);

@@ -22,7 +22,9 @@ std::uint64_t realtime_of(units::TimePoint point) {
                                       static_cast<std::int64_t>(monotonic_now_ns()));
 }
 
-Json time_or_null(const std::optional<units::TimePoint>& point) { return point ? Json(realtime_of(*point)) : Json(); }
+Json time_or_null(const std::optional<units::TimePoint>& point) {
+    return point ? Json(realtime_of(*point)) : Json();
+}
 
 }  // namespace
 
@@ -62,7 +64,8 @@ Json Views::limits_of(const Places& places) {
         }
         for (const controllers::SettingText& setting : from_.controllers.settings_of(group)) {
             auto limit = from_.controllers.get(group, setting.name);
-            if (!setting.name.ends_with(".limit") || !limit || !std::holds_alternative<std::uint64_t>(*limit)) {
+            if (!setting.name.ends_with(".limit") || !limit ||
+                !std::holds_alternative<std::uint64_t>(*limit)) {
                 continue;
             }
             const std::string controller = setting.name.substr(0, setting.name.rfind('.'));
@@ -92,18 +95,19 @@ Json Views::unit_summary(const units::UnitState& state) {
         }
     }
     const auto group = from_.placing.group_of(state.name);
-    return {{"name", state.name},
-            {"description", declaration.description},
-            {"type", declaration.kind == units::UnitKind::target ? "target" : units::name_of(declaration.type)},
-            {"state", units::name_of(state.state)},
-            {"reason", from_.engine.reason(state.name)},
-            {"since_ns", realtime_of(state.since)},
-            {"pid", state.main.pid > 0 ? Json(state.main.pid) : Json()},
-            {"restarts", state.restarts},
-            {"enabled", declaration.enabled && !declaration.masked},
-            {"processes", group ? from_.forest.group(*group)->populated : 0},
-            {"place", place},
-            {"enforcement", from_.facts.enforcement_of(state.name)}};
+    return {
+        {"name", state.name},
+        {"description", declaration.description},
+        {"type", declaration.kind == units::UnitKind::target ? "target" : units::name_of(declaration.type)},
+        {"state", units::name_of(state.state)},
+        {"reason", from_.engine.reason(state.name)},
+        {"since_ns", realtime_of(state.since)},
+        {"pid", state.main.pid > 0 ? Json(state.main.pid) : Json()},
+        {"restarts", state.restarts},
+        {"enabled", declaration.enabled && !declaration.masked},
+        {"processes", group ? from_.forest.group(*group)->populated : 0},
+        {"place", place},
+        {"enforcement", from_.facts.enforcement_of(state.name)}};
 }
 
 void Views::add_details(Json& unit, const units::UnitState& state, std::string_view detail) {
@@ -125,14 +129,16 @@ void Views::add_details(Json& unit, const units::UnitState& state, std::string_v
     unit["log"] = from_.here.logs + "/" + state.name + ".log";
     if (detail == "settings") {
         Json settings = Json::array();
-        for (const units::EffectiveSetting& one : units::effective_settings(*from_.engine.declaration(state.name))) {
+        for (const units::EffectiveSetting& one :
+             units::effective_settings(*from_.engine.declaration(state.name))) {
             settings.push_back({{"key", one.key}, {"value", one.value}, {"default", one.is_default}});
         }
         unit["settings"] = settings;
     }
 }
 
-Views::Answer Views::status(const control::Caller&, std::span<const std::string> names, std::string_view detail) {
+Views::Answer Views::status(const control::Caller&, std::span<const std::string> names,
+                            std::string_view detail) {
     from_.facts.refresh_processes();
     Json units = Json::array();
     const auto add = [&](std::string_view name) {
@@ -156,8 +162,14 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
             }
         }
     }
-    const grouping::Group& root = *from_.forest.group(from_.forest.hierarchy(Placing::unit_hierarchy)->root);
-    return Json{{"schema", 1}, {"supervisor", supervisor_header()}, {"units", std::move(units)}, {"unattributed", root.processes}}
+    unsigned unattributed = 0;
+    from_.table.for_each_member(
+        from_.forest.hierarchy(Placing::unit_hierarchy)->root,
+        [&](processes::Process& process) { unattributed += is_ours(process) ? 0 : 1; });
+    return Json{{"schema", 1},
+                {"supervisor", supervisor_header()},
+                {"units", std::move(units)},
+                {"unattributed", unattributed}}
         .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -182,8 +194,8 @@ Views::Answer Views::why(std::string_view name) {
                           {"time", event.is_object() ? event["time"] : Json()},
                           {"seq", event.is_object() ? event["seq"] : Json()}});
     }
-    return Json{{"schema", 1}, {"unit", name}, {"state", units::name_of(state->state)}, {"causes", causes}}.dump(
-        -1, ' ', false, Json::error_handler_t::replace);
+    return Json{{"schema", 1}, {"unit", name}, {"state", units::name_of(state->state)}, {"causes", causes}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace gpcsup::supervisor
