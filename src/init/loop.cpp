@@ -26,6 +26,8 @@ enum Place : unsigned {
     place_count = first_helper_place + helper_count
 };
 
+constexpr Nanoseconds stop_patience = 3 * second;
+
 class Loop {
   public:
     Loop(State& state, wire::ExitRing& ring, int signals) : state_(state), ring_(ring), signals_(signals) {}
@@ -66,7 +68,8 @@ class Loop {
                                                0};  // a negative descriptor is passed over
         }
         const Nanoseconds time = now();
-        const Nanoseconds due = children_ == Reaped::again ? time : next_due(state_);
+        const Nanoseconds next = next_due(state_);
+        const Nanoseconds due = children_ == Reaped::again ? time : next < stop_by_ ? next : stop_by_;
         const timespec left = to_timespec(due > time ? due - time : 0);
         if (ppoll(places_, place_count, due == never ? nullptr : &left, nullptr) < 0) {
             for (pollfd& place : places_) {
@@ -160,20 +163,30 @@ class Loop {
         }
     }
 
+    // Refuses what makes no sense here; else waits until gpc-logd can take up what is still in the pipes, and
+    // ends.
     void stop() {
-        wishes_.stop = false;
-        if (wishes_.how == wire::StopHow::exit) {
-            if (state_.role == Role::machine) {
-                say("gpcsupd asked the machine's first process to exit: refused");
-                return;
-            }
-            leave(state_, wishes_.status);
-        }
-        if (state_.role == Role::subreaper) {
+        const bool exits = wishes_.how == wire::StopHow::exit;
+        if (exits && state_.role == Role::machine) {
+            say("gpcsupd asked the machine's first process to exit: refused");
+            wishes_.stop = false;
+        } else if (!exits && state_.role == Role::subreaper) {
             say("gpcsupd asked a process that is not PID 1 to stop the machine: refused");
-            return;
+            wishes_.stop = false;
+        } else if (logs_are_served() || now() >= stop_by_) {
+            exits ? leave(state_, wishes_.status) : stop_system(state_, wishes_.how);
         }
-        stop_system(state_, wishes_.how);
+    }
+
+    bool logs_are_served() {
+        Helper& logs = helper_of(state_, HelperKind::logd);
+        if (stop_by_ == never) {
+            stop_by_ = now() + stop_patience;
+            if (logs.life == Life::waiting) {
+                logs.not_before = now();  // once: what fails again is not waited for
+            }
+        }
+        return logs.life == Life::absent || (logs.life == Life::running && logs.ready != 0);
     }
 
     void give_up() {
@@ -194,7 +207,8 @@ class Loop {
     wire::ExitRing& ring_;
     int signals_;
     Wishes wishes_;
-    bool child_news_ = true;  // what happened before the signals were taken in
+    Nanoseconds stop_by_ = never;  // a stop was asked for: when it comes at the latest
+    bool child_news_ = true;       // what happened before the signals were taken in
     Reaped children_ = Reaped::all;
     pollfd places_[place_count] = {};
 };

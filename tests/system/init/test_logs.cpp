@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <sstream>
 #include <thread>
@@ -109,6 +110,33 @@ struct Unmount {
     ~Unmount() { umount2(place.c_str(), MNT_DETACH); }
 };
 
+// Kills gpc-logd COUNT times, each time after it has written something, at a random moment.
+void kill_logd(const Instance& init, int count, std::mt19937& random,
+               const std::function<std::size_t()>& written) {
+    pid_t last = 0;
+    for (int kills = 0; kills < count; ++kills) {
+        const std::size_t before = written();
+        pid_t logd = 0;
+        REQUIRE(await_true([&] {
+            logd = find_logd(init);
+            return logd != 0 && logd != last && written() > before;
+        }));
+        usleep(static_cast<useconds_t>(random() % 3000));
+        REQUIRE(kill(logd, SIGKILL) == 0);
+        last = logd;
+    }
+}
+
+std::size_t log_size(const Instance& init, const std::string& name) {
+    std::size_t size = 0;
+    for (const char* end : {".log", ".log.1", ".log.2", ".log.3", ".log.4"}) {
+        std::error_code ignored;
+        const auto length = std::filesystem::file_size(init.logs() + "/" + name + end, ignored);
+        size += ignored ? 0 : length;
+    }
+    return size;
+}
+
 Part start_with_logd(Instance& init) {
     Part supervisor(init.await_helper("gpcsupd"));
     supervisor.receive_set();
@@ -141,19 +169,7 @@ TEST_CASE("100 MB through 20 pipes arrive byte for byte, although gpc-logd is ki
             ++done;
         });
     }
-    int kills = 0;
-    pid_t last = 0;
-    while (kills < 50) {
-        const pid_t logd = find_logd(init);
-        if (logd == 0 || logd == last) {
-            usleep(200);
-            continue;
-        }
-        usleep(static_cast<useconds_t>(random() % 6000));
-        REQUIRE(kill(logd, SIGKILL) == 0);
-        last = logd;
-        ++kills;
-    }
+    kill_logd(init, 50, random, [&] { return log_size(init, "unit0"); });
     CHECK(done < units);  // else it was killed for nothing
     for (std::thread& writer : writers) {
         writer.join();
@@ -170,18 +186,9 @@ TEST_CASE("rotation under fire loses nothing either, and stopping waits for the 
     Part supervisor = start_with_logd(init);
     Output output = make_output(supervisor, 7, "loud");
     const std::string text = make_text("loud", 30'000'000);
-    std::thread writer([&] { write_all(output.write_end.get(), text); });
-    pid_t last = 0;
-    for (int kills = 0; kills < 20; ++kills) {
-        pid_t logd = 0;
-        REQUIRE(await_true([&] {
-            logd = find_logd(init);
-            return logd != 0 && logd != last;
-        }));
-        usleep(3000);
-        kill(logd, SIGKILL);
-        last = logd;
-    }
+    std::thread writer([&] { write_all(output.write_end.get(), text, 100); });
+    std::mt19937 random(7);
+    kill_logd(init, 20, random, [&] { return log_size(init, "loud"); });
     writer.join();
     // What is in the pipe at this moment must still arrive.
     output.write_end.reset();
