@@ -9,6 +9,8 @@
 namespace gpcsup::exec {
 namespace {
 
+char line_buffer[262144];  // one file is read at a time
+
 // Reads one line at a time; a line longer than the buffer is skipped as a whole (a group of thousands of
 // members fits).
 class LineReader {
@@ -24,15 +26,15 @@ class LineReader {
 
     char* next() {
         for (;;) {
-            char* end = static_cast<char*>(std::memchr(buffer_ + begin_, '\n', filled_ - begin_));
+            char* end = static_cast<char*>(std::memchr(line_buffer + begin_, '\n', filled_ - begin_));
             if (end == nullptr && ended_ && begin_ < filled_) {
-                end =
-                    buffer_ + filled_;  // the last line without a newline; the buffer keeps one byte for this
+                end = line_buffer +
+                      filled_;  // the last line without a newline; the buffer keeps one byte for this
             }
             if (end != nullptr) {
-                char* line = buffer_ + begin_;
+                char* line = line_buffer + begin_;
                 *end = '\0';
-                begin_ = static_cast<std::size_t>(end - buffer_) + 1;
+                begin_ = static_cast<std::size_t>(end - line_buffer) + 1;
                 if (begin_ > filled_) {
                     begin_ = filled_;
                 }
@@ -54,14 +56,14 @@ class LineReader {
             return false;
         }
         if (begin_ > 0) {
-            std::memmove(buffer_, buffer_ + begin_, filled_ - begin_);
+            std::memmove(line_buffer, line_buffer + begin_, filled_ - begin_);
             filled_ -= begin_;
             begin_ = 0;
-        } else if (filled_ == sizeof(buffer_) - 1) {
+        } else if (filled_ == sizeof(line_buffer) - 1) {
             filled_ = 0;
             skipping_ = true;
         }
-        const ssize_t got = read(descriptor_, buffer_ + filled_, sizeof(buffer_) - 1 - filled_);
+        const ssize_t got = read(descriptor_, line_buffer + filled_, sizeof(line_buffer) - 1 - filled_);
         if (got <= 0) {
             ended_ = true;
         } else {
@@ -75,9 +77,7 @@ class LineReader {
     std::size_t filled_ = 0;
     bool ended_ = false;
     bool skipping_ = false;
-    static char buffer_[262144];
 };
-char LineReader::buffer_[262144];
 
 // Cuts the next field off a line; null when there is none.
 char* field(char*& rest) {

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -109,17 +110,16 @@ int ask_names_helper(const char* helper, const Wanted& wanted, Answer& answer) {
                                wanted.group == nullptr ? "" : wanted.group, nullptr};
     char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     char* environment[] = {path, nullptr};
-    const pid_t child = vfork();
-    if (child < 0) {
-        const int error = errno;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    pid_t child = 0;
+    const int failed =
+        posix_spawn(&child, helper, &actions, nullptr, const_cast<char* const*>(arguments), environment);
+    if (failed != 0) {
         close(ends[0]);
         close(ends[1]);
-        return error;
-    }
-    if (child == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        execve(helper, const_cast<char* const*>(arguments), environment);
-        _exit(127);
+        return failed;
     }
     close(ends[1]);
     std::size_t length = 0;

@@ -70,7 +70,11 @@ int arrange_descriptors(const Plan& plan, Descriptors& own) {
     } moves[] = {
         {header.slots_fd, own.slots}, {header.status_fd, own.status}, {header.handover_fd, own.handover}};
     for (const auto& move : moves) {
-        if (move.from >= 0 && (move.to = move_above(move.from, floor)) < 0) {
+        if (move.from < 0) {
+            continue;
+        }
+        move.to = move_above(move.from, floor);
+        if (move.to < 0) {
             return errno;
         }
     }

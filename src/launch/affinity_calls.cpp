@@ -58,7 +58,7 @@ void AffinityCalls::take(const ParkedCall& call) {
         fail(call, EINVAL);  // an empty mask, as the kernel finds
         return;
     }
-    pool_.read(request, [this, call, thread = *target](base::Result<std::vector<std::uint8_t>> bytes) {
+    pool_.read(request, [this, call, thread = *target](const base::Result<std::vector<std::uint8_t>>& bytes) {
         decide(call, thread, bytes);
     });
 }

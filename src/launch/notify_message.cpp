@@ -68,7 +68,7 @@ bool set_flag(bool& flag, std::string_view value) {
 }
 
 template <class T>
-bool set_value(std::optional<T>& target, std::optional<T> value) {
+bool set_value(std::optional<T>& target, const std::optional<T>& value) {
     if (value) {
         target = value;
     }

@@ -137,6 +137,7 @@ void ReaderPool::give(Reader& reader, Job job) {
 
 std::vector<int> ReaderPool::descriptors() const {
     std::vector<int> all;
+    all.reserve(readers_.size() + dying_.size());
     for (const Reader& reader : readers_) {
         all.push_back(reader.socket.get());
     }

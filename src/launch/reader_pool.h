@@ -22,7 +22,7 @@ class ReaderPool {
   public:
     // The bytes, or an error: EPERM (may not look), EFAULT (no such memory, or no answer in time), ESTALE
     // (the caller is in that call no more), EBUSY (too many readings wait).
-    using Done = std::function<void(base::Result<std::vector<std::uint8_t>>)>;
+    using Done = std::function<void(const base::Result<std::vector<std::uint8_t>>&)>;
 
     explicit ReaderPool(std::string program) : program_(std::move(program)) {}
     ~ReaderPool();

@@ -2,6 +2,7 @@
 // userfaultfd, FUSE or NFS), so it is done here, in a process that gpcsupd kills when it does not answer in
 // time. One request after the other.
 
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -50,7 +51,7 @@ int read_memory(const wire::ReadRequest& request, wire::ReadAnswer& answer) {
     const std::size_t wanted =
         request.length < wire::reader_max_length ? request.length : wire::reader_max_length;
     const iovec here{answer.data, wanted};
-    const iovec there{reinterpret_cast<void*>(request.address), wanted};
+    const iovec there{std::bit_cast<void*>(request.address), wanted};
     const ssize_t got = process_vm_readv(request.tid, &here, 1, &there, 1, 0);
     if (got < 0) {
         return errno == ESRCH ? ESTALE : errno == EPERM ? EPERM : EFAULT;
