@@ -72,8 +72,8 @@ def threads_of(pid):
 
 def status_field(pid, field, task=None):
     path = f"/proc/{pid}/status" if task is None else f"/proc/{pid}/task/{task}/status"
-    with contextlib.suppress(OSError):
-        for line in open(path):
+    with contextlib.suppress(OSError), open(path) as file:
+        for line in file:
             if line.startswith(field + ":"):
                 return line.split(":", 1)[1].strip()
     return None
@@ -194,7 +194,9 @@ class Supervisor:
         return (self.directory / "init.log").read_text(errors="replace")
 
     def log(self, unit):
-        return (self.directory / "logs" / f"{unit}.log").read_bytes()
+        """What the unit wrote; its file exists from the first byte on."""
+        file = self.directory / "logs" / f"{unit}.log"
+        return file.read_bytes() if file.exists() else b""
 
     # --- life -----------------------------------------------------------------------------------------------------
     def start(self, seconds=20):
