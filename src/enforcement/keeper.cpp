@@ -7,6 +7,12 @@
 #include <unistd.h>
 
 namespace gpcsup::enforcement {
+namespace {
+
+constexpr std::uint32_t max_owed = 4096;
+std::uint64_t owed_keys[max_owed];
+
+}  // namespace
 
 Heard Keeper::receive(KeeperMessage& received) const {
     received = {};
@@ -51,7 +57,7 @@ void Keeper::tell(wire::KeepVerb verb, std::uint64_t argument) const {
 
 void Keeper::drop_listener(std::uint64_t key) {
     if (owed_ < max_owed) {  // as many as there can be listeners
-        owed_keys_[owed_++] = key;
+        owed_keys[owed_++] = key;
     }
     repeat();
 }
@@ -61,7 +67,7 @@ void Keeper::repeat() {
         wire::KeepMessage message;
         message.verb = wire::KeepVerb::drop;
         message.key.keep_class = wire::KeepClass::listener;
-        message.key.id = owed_keys_[owed_ - 1];
+        message.key.id = owed_keys[owed_ - 1];
         if (!send(message)) {
             return;
         }

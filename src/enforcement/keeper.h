@@ -29,10 +29,8 @@ class Keeper {
 
   private:
     [[nodiscard]] bool send(const wire::KeepMessage& message) const;
-    static constexpr std::uint32_t max_owed = 4096;
     int descriptor_;
     std::uint32_t owed_ = 0;
-    std::uint64_t owed_keys_[max_owed] = {};
 };
 
 }  // namespace gpcsup::enforcement

@@ -14,10 +14,19 @@
 #endif
 
 namespace gpcsup::enforcement {
+namespace {
+
+Listener listeners[max_listeners];  // zero from birth, so that places never used cost no memory
+
+}  // namespace
+
+Listener& Listeners::at(std::uint32_t index) {
+    return listeners[index];
+}
 
 std::uint32_t Listeners::find(std::uint64_t key) const {
     for (std::uint32_t index = 0; index < end_; ++index) {
-        if (listeners_[index].key == key) {
+        if (listeners[index].key == key) {
             return index;
         }
     }
@@ -45,13 +54,13 @@ std::uint32_t Listeners::add(std::uint64_t key, int descriptor) {
     if (ioctl(descriptor, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0) {
         sync_wakeup_ = true;
     }
-    listeners_[index] = {key, descriptor, wire::no_row};
+    listeners[index] = {key, descriptor, 0};
     ++count_;
     return index;
 }
 
 void Listeners::remove(std::uint32_t index) {
-    Listener& listener = listeners_[index];
+    Listener& listener = listeners[index];
     epoll_ctl(epoll_, EPOLL_CTL_DEL, listener.descriptor, nullptr);
     close(listener.descriptor);
     listener = {};

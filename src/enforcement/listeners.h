@@ -13,9 +13,9 @@ namespace gpcsup::enforcement {
 inline constexpr std::uint32_t max_listeners = wire::domain_count;
 
 struct Listener {
-    std::uint64_t key = 0;  // 0 = free
-    int descriptor = -1;
-    std::uint32_t domain = wire::no_row;  // its row, once found
+    std::uint64_t key;  // 0 = free
+    int descriptor;
+    std::uint32_t domain;  // its row, if that row has this key
 };
 
 class Listeners {
@@ -27,7 +27,7 @@ class Listeners {
     std::uint32_t add(std::uint64_t key, int descriptor);
     void remove(std::uint32_t index);
     [[nodiscard]] std::uint32_t find(std::uint64_t key) const;  // no_row = not there
-    [[nodiscard]] Listener& at(std::uint32_t index) { return listeners_[index]; }
+    [[nodiscard]] static Listener& at(std::uint32_t index);
     [[nodiscard]] std::uint32_t count() const { return count_; }
     [[nodiscard]] bool sync_wakeup() const { return sync_wakeup_; }
 
@@ -36,7 +36,6 @@ class Listeners {
     std::uint32_t count_ = 0;
     std::uint32_t end_ = 0;  // no listener at or behind this index
     bool sync_wakeup_ = false;
-    Listener listeners_[max_listeners];
 };
 
 enum class Received { one, nothing };

@@ -89,10 +89,11 @@ TrapClass Responder::class_of(const seccomp_data& call) const {
 }
 
 wire::Domain* Responder::domain_of(Listener& listener) const {
-    if (listener.domain != wire::no_row && table_->domains[listener.domain].key.load() == listener.key) {
+    if (table_->domains[listener.domain].key.load() == listener.key) {
         return &table_->domains[listener.domain];
     }
-    for (std::uint32_t row = 0; row < wire::domain_count; ++row) {
+    const std::uint32_t end = table_->domain_end.load();
+    for (std::uint32_t row = 0; row < end && row < wire::domain_count; ++row) {
         if (table_->domains[row].key.load() == listener.key) {
             listener.domain = row;
             return &table_->domains[row];
@@ -119,10 +120,11 @@ void Responder::serve(std::uint32_t index) {
     if (listener.key == 0 || !has_room()) {
         return;
     }
-    while (state_of(table_->pending[next_slot_]) != PendingState::free) {
-        next_slot_ = (next_slot_ + 1) % wire::pending_count;
+    std::uint32_t slot = 0;  // the lowest free one: it is warm, and what was never needed is never touched
+    while (state_of(table_->pending[slot]) != PendingState::free) {
+        ++slot;
     }
-    const std::uint32_t slot = next_slot_;
+    slot_end_ = slot < slot_end_ ? slot_end_ : slot + 1;
     wire::Pending& pending = table_->pending[slot];
     std::memset(&pending.notification, 0, sizeof(pending.notification));
     pending.domain_key.store(listener.key);
@@ -384,7 +386,7 @@ void Responder::look_again(std::uint64_t now) {
     next_look_ = never;
     const bool remind = now >= remind_at_;
     remind_at_ = remind || held_ == 0 ? never : remind_at_;
-    for (std::uint32_t slot = 0; slot < wire::pending_count && held_ > 0; ++slot) {
+    for (std::uint32_t slot = 0; slot < slot_end_ && held_ > 0; ++slot) {
         examine(slot, now);
         if (remind && state_of(table_->pending[slot]) == PendingState::parked) {
             wakeup_due_ = true;
@@ -394,15 +396,16 @@ void Responder::look_again(std::uint64_t now) {
 }
 
 void Responder::forget_domain(std::uint64_t key) {
-    for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
+    for (std::uint32_t slot = 0; slot < slot_end_; ++slot) {
         const wire::Pending& pending = table_->pending[slot];
         if (state_of(pending) != PendingState::free && pending.domain_key.load() == key) {
             release(slot);
         }
     }
-    for (wire::Domain& domain : table_->domains) {
-        if (domain.key.load() == key) {
-            domain.closed.store(1);
+    const std::uint32_t end = table_->domain_end.load();
+    for (std::uint32_t row = 0; row < end && row < wire::domain_count; ++row) {
+        if (table_->domains[row].key.load() == key) {
+            table_->domains[row].closed.store(1);
         }
     }
     wakeup_due_ = true;
@@ -410,6 +413,7 @@ void Responder::forget_domain(std::uint64_t key) {
 
 void Responder::adopt() {
     held_ = 0;
+    slot_end_ = wire::pending_count;  // wherever the predecessor left something
     for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
         wire::Pending& pending = table_->pending[slot];
         looks_[slot] = {};

@@ -66,8 +66,8 @@ class Responder {
     int supervisor_wakeup_ = -1;
     bool wakeup_due_ = false;
     bool alone_ = false;
-    std::uint32_t held_ = 0;  // slots in use
-    std::uint32_t next_slot_ = 0;
+    std::uint32_t held_ = 0;      // slots in use
+    std::uint32_t slot_end_ = 0;  // no slot at or behind this is in use
     std::uint64_t next_look_ = never;
     std::uint64_t remind_at_ = never;  // gpcsupd may have died between hearing of a request and serving it
     Look looks_[wire::pending_count];

@@ -49,22 +49,23 @@ base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPl
         kick();
         return {};
     }
-    // A predecessor's row of that key first: gpc-enforce is deciding from it.
-    const auto of_key = [&](const wire::Domain& domain) { return domain.key.load() == key; };
-    const auto is_free = [](const wire::Domain& domain) { return domain.key.load() == 0; };
-    auto* row = std::find_if(std::begin(table_->domains), std::end(table_->domains), of_key);
-    if (row == std::end(table_->domains)) {
-        row = std::find_if(std::begin(table_->domains), std::end(table_->domains), is_free);
-        if (row == std::end(table_->domains)) {
+    std::optional<std::uint32_t> row;
+    if (const auto left = domain_rows_.find(key); left != domain_rows_.end()) {
+        row = left->second;  // a predecessor's: gpc-enforce is deciding from it
+    } else {
+        row = take_domain_row();
+        if (!row) {
             return base::fail(ENOSPC, "enforce limits on", "listener " + std::to_string(key));
         }
-        row->overrides.store(0);
-        row->closed.store(0);
+        table_->domains[*row].overrides.store(0);
+        table_->domains[*row].closed.store(0);
         charge(place, {});  // the process that is about to be started
     }
-    write_rows(place, row->budget, row->process_budget);
-    row->key.store(key);
-    domains_.emplace(key, DomainEntry{static_cast<std::uint32_t>(row - table_->domains), place});
+    wire::Domain& domain = table_->domains[*row];
+    write_rows(place, domain.budget, domain.process_budget);
+    domain.key.store(key);
+    domain_rows_.emplace(key, *row);
+    domains_.emplace(key, DomainEntry{*row, place});
     kick();
     return {};
 }
@@ -77,18 +78,18 @@ void EnforcementClient::remove_domain(std::uint64_t key) {
         table_->overrides[entry.second.row].pid.store(0);
         return true;
     });
-    for (wire::Domain& domain : table_->domains) {
-        if (domain.key.load() == key) {
-            domain.key.store(0);
-        }
+    if (const auto known = domain_rows_.find(key); known != domain_rows_.end()) {
+        table_->domains[known->second].key.store(0);
+        free_domains_.push_back(known->second);
+        domain_rows_.erase(known);
     }
     domains_.erase(key);
 }
 
 std::vector<std::uint64_t> EnforcementClient::closed_domains() const {
     std::vector<std::uint64_t> keys;
-    for (const wire::Domain& domain : table_->domains) {
-        if (const std::uint64_t key = domain.key.load(); key != 0 && domain.closed.load() != 0) {
+    for (const auto& [key, row] : domain_rows_) {
+        if (table_->domains[row].closed.load() != 0) {
             keys.push_back(key);
         }
     }
@@ -108,10 +109,8 @@ std::optional<std::uint32_t> EnforcementClient::free_override_row(pid_t tgid) co
 void EnforcementClient::count_overrides(std::uint64_t domain_key) {
     const auto of_domain = [&](const auto& entry) { return entry.second.domain_key == domain_key; };
     const auto count = std::ranges::count_if(overrides_, of_domain);
-    for (wire::Domain& domain : table_->domains) {
-        if (domain.key.load() == domain_key) {
-            domain.overrides.store(static_cast<std::uint32_t>(count));
-        }
+    if (const auto known = domain_rows_.find(domain_key); known != domain_rows_.end()) {
+        table_->domains[known->second].overrides.store(static_cast<std::uint32_t>(count));
     }
 }
 

@@ -53,7 +53,6 @@ base::Result<std::unique_ptr<EnforcementClient>> EnforcementClient::create(Paren
     table->version = wire::enforcement_version;
     std::unique_ptr<EnforcementClient> client(
         new EnforcementClient(std::move(*memfd), table, std::move(parent_of)));
-    client->index_existing();
     return client;
 }
 
@@ -70,7 +69,9 @@ base::Result<std::unique_ptr<EnforcementClient>> EnforcementClient::adopt(base::
     }
     std::unique_ptr<EnforcementClient> client(
         new EnforcementClient(std::move(memfd), table, std::move(parent_of)));
-    client->index_existing();
+    if (auto indexed = client->index_existing(); !indexed) {
+        return base::pass(indexed);
+    }
     return client;
 }
 
@@ -81,9 +82,25 @@ EnforcementClient::~EnforcementClient() {
     munmap(table_, sizeof(wire::EnforcementTable));
 }
 
-void EnforcementClient::index_existing() {
+// Read, not mapped: reading a hole of the memfd leaves it a hole.
+base::Result<> EnforcementClient::index_existing() {
+    const auto copy = std::make_unique<wire::EnforcementTable>();
+    auto* bytes = reinterpret_cast<char*>(copy.get());
+    for (std::size_t done = 0; done < sizeof(*copy);) {
+        const ssize_t got = pread(memfd_.get(), bytes + done, sizeof(*copy) - done, static_cast<off_t>(done));
+        if (got <= 0) {
+            return base::fail(got < 0 ? errno : EIO, "read", what);
+        }
+        done += static_cast<std::size_t>(got);
+    }
     for (std::uint32_t row = 0; row < wire::budget_count; ++row) {
-        const wire::Budget& budget = table_->budgets[row];
+        const wire::Budget& budget = copy->budgets[row];
+        if (budget.key.load() != 0 || budget.counted.load() != 0) {  // a retired row keeps its last count
+            budget_end_ = row + 1;
+        }
+    }
+    for (std::uint32_t row = 0; row < budget_end_; ++row) {
+        const wire::Budget& budget = copy->budgets[row];
         if (const GroupKey key = budget.key.load(); key != 0) {
             const std::pair name(key, static_cast<BudgetKind>(budget.kind.load()));
             budgets_.emplace(name, row);
@@ -92,13 +109,48 @@ void EnforcementClient::index_existing() {
             free_budgets_.push_back(row);
         }
     }
+    for (std::uint32_t row = 0; row < copy->domain_end.load() && row < wire::domain_count; ++row) {
+        if (const std::uint64_t key = copy->domains[row].key.load(); key != 0) {
+            domain_rows_.emplace(key, row);
+        } else {
+            free_domains_.push_back(row);
+        }
+    }
     for (std::uint32_t row = 0; row < wire::override_count; ++row) {
-        const wire::Override& found = table_->overrides[row];
+        const wire::Override& found = copy->overrides[row];
         if (const std::uint32_t tgid = found.pid.load(); tgid != 0) {
             overrides_.emplace(static_cast<pid_t>(tgid), OverrideEntry{row, found.domain_key.load(), {}});
         }
     }
-    last_refusal_ = table_->refusals.load();
+    last_refusal_ = copy->refusals.load();
+    return {};
+}
+
+std::optional<std::uint32_t> EnforcementClient::take_budget_row() {
+    // A row retired a while ago before one never touched; the one retired last only when there is no other.
+    if (free_budgets_.size() > 1 || (!free_budgets_.empty() && budget_end_ == wire::budget_count)) {
+        const std::uint32_t row = free_budgets_.front();
+        free_budgets_.pop_front();
+        return row;
+    }
+    if (budget_end_ == wire::budget_count) {
+        return std::nullopt;
+    }
+    return budget_end_++;
+}
+
+std::optional<std::uint32_t> EnforcementClient::take_domain_row() {
+    if (!free_domains_.empty()) {
+        const std::uint32_t row = free_domains_.front();
+        free_domains_.pop_front();
+        return row;
+    }
+    const std::uint32_t row = table_->domain_end.load();
+    if (row == wire::domain_count) {
+        return std::nullopt;
+    }
+    table_->domain_end.store(row + 1);
+    return row;
 }
 
 void EnforcementClient::kick() const {
@@ -120,11 +172,11 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
         kick();
         return BudgetRow(known->second);
     }
-    if (free_budgets_.empty()) {
+    const auto taken = take_budget_row();
+    if (!taken) {
         return base::fail(ENOSPC, "limit", describe(request.group));
     }
-    const std::uint32_t row = free_budgets_.front();
-    free_budgets_.pop_front();
+    const std::uint32_t row = *taken;
     wire::Budget& budget = table_->budgets[row];
     budget.limit.store(request.limit);
     budget.refuse_errno.store(static_cast<std::uint32_t>(request.refuse_errno));
@@ -171,9 +223,9 @@ void EnforcementClient::retire(BudgetRow row) {
     gone.limit.store(wire::unlimited);
     // Retired rows, too: a fork in flight may have been reserved on one, and its chain must lead on to the
     // living.
-    for (wire::Budget& other : table_->budgets) {
-        if (&other != &gone && other.parent.load() == row.value) {
-            other.parent.store(above);
+    for (std::uint32_t other = 0; other < budget_end_; ++other) {
+        if (other != row.value && table_->budgets[other].parent.load() == row.value) {
+            table_->budgets[other].parent.store(above);
         }
     }
     rewrite_places();
@@ -196,11 +248,11 @@ void EnforcementClient::retire_unclaimed() {
     for (const pid_t tgid : unclaimed) {
         remove_override(tgid);
     }
-    for (wire::Domain& domain : table_->domains) {
-        // A listener without a domain would park its callers for ever: a predecessor's domain stays until it
-        // is closed.
-        if (domain.key.load() != 0 && domain.closed.load() != 0 && !domains_.contains(domain.key.load())) {
-            domain.key.store(0);
+    // A listener without a domain would park its callers for ever: a predecessor's domain stays until it is
+    // closed.
+    for (const std::uint64_t key : closed_domains()) {
+        if (!domains_.contains(key)) {
+            remove_domain(key);
         }
     }
 }

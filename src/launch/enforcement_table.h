@@ -141,7 +141,9 @@ class EnforcementClient {
             place;  // absent: a predecessor's, not claimed yet; its rows hold as they are
     };
     EnforcementClient(base::Fd memfd, wire::EnforcementTable* table, ParentOf parent_of);
-    void index_existing();
+    base::Result<> index_existing();
+    [[nodiscard]] std::optional<std::uint32_t> take_budget_row();
+    [[nodiscard]] std::optional<std::uint32_t> take_domain_row();
     [[nodiscard]] std::uint32_t nearest_row(GroupKey group, wire::BudgetKind kind) const;
     void link_new(BudgetRow row, GroupKey group, wire::BudgetKind kind);
     [[nodiscard]] bool passes(GroupKey from, GroupKey through) const;
@@ -160,9 +162,13 @@ class EnforcementClient {
     int wakeup_ = -1;
     std::map<std::pair<GroupKey, wire::BudgetKind>, std::uint32_t> budgets_;
     std::map<std::pair<GroupKey, wire::BudgetKind>, std::uint32_t> unclaimed_;
-    std::deque<std::uint32_t>
-        free_budgets_;  // first freed, first used again: gpc-enforce may still look at a retired row
-    std::unordered_map<std::uint64_t, DomainEntry> domains_;
+    // Rows never used are not touched, not even to look: a table that nobody needs costs no memory.
+    // First freed, first used again: gpc-enforce may still look at a retired row.
+    std::deque<std::uint32_t> free_budgets_;
+    std::uint32_t budget_end_ = 0;  // rows at or behind it were never used
+    std::deque<std::uint32_t> free_domains_;
+    std::unordered_map<std::uint64_t, std::uint32_t> domain_rows_;  // all in the table, a predecessor's too
+    std::unordered_map<std::uint64_t, DomainEntry> domains_;        // those claimed by us
     std::unordered_map<pid_t, OverrideEntry> overrides_;
     std::array<std::uint64_t, wire::pending_count> taken_{};  // notification id last shown by take_parked
     std::uint64_t last_refusal_ = 0;
