@@ -122,6 +122,11 @@ class Engine {
     // Reading.
     [[nodiscard]] const UnitState* find(std::string_view unit) const;
     [[nodiscard]] const Declaration* declaration(std::string_view unit) const;
+    // The unit whose main process this is; empty when it is none's. Without a copy: asked at every exit.
+    [[nodiscard]] std::string_view unit_of_main(base::ProcessId process) const;
+    // A start was ordered, and neither process_started nor exec_failed has been told yet: at recovery, whose
+    // start slots count.
+    [[nodiscard]] bool expects_process(std::string_view unit) const;
     [[nodiscard]] std::vector<std::string_view> names() const { return graph_.names(); }
     // Also while it waits: "waiting: for db".
     [[nodiscard]] std::string reason(std::string_view unit) const;

@@ -17,6 +17,21 @@ const Declaration* Engine::declaration(std::string_view name) const {
     return id ? &declared(*id) : nullptr;
 }
 
+std::string_view Engine::unit_of_main(base::ProcessId process) const {
+    const auto found = std::ranges::find(units_, process, [](const Unit& unit) { return unit.state.main; });
+    return process.pid == 0 || found == units_.end() ? std::string_view()
+                                                     : std::string_view(found->state.name);
+}
+
+bool Engine::expects_process(std::string_view unit_name) const {
+    const UnitState* state = find(unit_name);
+    if (state == nullptr || !state->unconfirmed || state->main.pid != 0) {
+        return false;
+    }
+    const bool given_up = state->state == State::stopping && state->phase == Phase::waiting;
+    return state->phase == Phase::launching || given_up;
+}
+
 std::string Engine::stop_reason(UnitId id) const {
     const UnitState& state = unit(id).state;
     if (stopping_all_) {

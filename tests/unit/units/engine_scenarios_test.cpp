@@ -308,13 +308,19 @@ TEST_CASE("a start that nobody has carried out yet is taken back") {
     SECTION("and one that has been handed out is waited for") {
         REQUIRE(engine.wish_start("web", TimePoint(2s)).has_value());
         CHECK(engine.take_actions().back().kind == ActionKind::start_process);
+        CHECK(engine.expects_process("web"));
         REQUIRE(engine.wish_stop("web", TimePoint(2s)).has_value());
+        CHECK(engine.expects_process("web"));
         CHECK(engine.find("web")->state == State::stopping);
         for (const Action& action : engine.take_actions()) {
             CHECK(action.kind == ActionKind::state_changed);
         }
         SECTION("until its process is there") {
             engine.process_started("web", {77, 1}, TimePoint(2s));
+            CHECK_FALSE(engine.expects_process("web"));
+            CHECK(engine.unit_of_main({77, 1}) == "web");
+            CHECK(engine.unit_of_main({77, 2}).empty());
+            CHECK(engine.unit_of_main({0, 0}).empty());
             const auto actions = engine.take_actions();
             REQUIRE(actions.size() == 1);
             CHECK(actions[0].kind == ActionKind::send_stop_signal);
