@@ -87,6 +87,9 @@ void GroupKill::report_survivors(const std::vector<base::ProcessId>& left) {
 
 GroupKill::Status GroupKill::step() {
     (void)!tracker_.drain().has_value();  // what it cannot tell now it tells at the next step
+    if (phase_ == Phase::freezing && members().empty()) {
+        phase_ = Phase::done;
+    }
     if (phase_ == Phase::freezing) {
         freeze();
     }
