@@ -35,6 +35,21 @@ Place place_of(const std::string& path) {
     return {path.substr(0, slash), name};
 }
 
+// Where the first unit of a Status answer has its log, or where logs are by rule.
+Place log_in(const Json& status, const Session& session) {
+    const Json& units = list_of(status, "units");
+    const std::string path = units.empty() ? std::string() : text_of(units.front(), "log");
+    return path.find('/') != std::string::npos
+               ? place_of(path)
+               : Place{log_directory(session.where().scope), session.words()[0]};
+}
+
+Place beside_others(const Session& session, control::Client& client) {
+    auto answer = client.status({}, control::Detail::plain);
+    auto status = answer ? parse_answer(*answer) : base::Result<Json>(Json::object());
+    return {log_in(status ? *status : Json::object(), session).directory, session.words()[0]};
+}
+
 base::Result<Place> find_log(Session& session) {
     const std::string& unit = session.words()[0];
     auto client = session.client();
@@ -45,14 +60,17 @@ base::Result<Place> find_log(Session& session) {
         return Place{log_directory(session.where().scope), unit};
     }
     auto answer = (*client)->status({unit}, control::Detail::plain);
+    if (!answer && answer.error().code == ENOENT) {
+        // A command of `run` is forgotten when it has ended; its log is still there.
+        const Place place = beside_others(session, **client);
+        return logging::last_lines(place.directory, unit, 1) ? base::Result<Place>(place)
+                                                             : base::pass(answer);
+    }
     auto status = answer ? parse_answer(*answer) : base::Result<Json>(std::unexpected(answer.error()));
     if (!status) {
         return base::pass(status);
     }
-    const Json& units = list_of(*status, "units");
-    const std::string path = units.empty() ? std::string() : text_of(units.front(), "log");
-    return path.find('/') != std::string::npos ? place_of(path)
-                                               : Place{log_directory(session.where().scope), unit};
+    return log_in(*status, session);
 }
 
 std::string time_text(const logging::LogLine& line) {
