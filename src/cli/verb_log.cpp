@@ -1,6 +1,7 @@
 // log: a unit's log files, read here; the supervisor only says where they are.
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -143,9 +144,12 @@ base::Result<int> do_log(Session& session) {
     }
     auto tail = logging::last_lines(place->directory, place->name, count);
     if (!tail) {
+        const std::string path = place->directory + "/" + place->name + ".log";
+        if (::access(path.c_str(), R_OK) < 0 && errno == EACCES) {
+            return base::fail(EACCES, "read", path);
+        }
         // A unit that never said anything is no error where a supervisor knows the unit.
-        const bool silent = tail.error().code == ENOENT && session.client().has_value();
-        if (!silent) {
+        if (tail.error().code != ENOENT || !session.client()) {
             return base::pass(tail);
         }
         tail = logging::LogTail{};

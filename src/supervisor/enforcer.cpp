@@ -157,10 +157,18 @@ void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places
                             const grouping::Places& domain_places) {
     const launch::EnforcedPlace place = enforced_place(places);
     if (place == enforced_place(domain_places)) {
-        client_->remove_override(pid);
+        client_->return_to_domain(pid);
     } else {
         (void)client_->set_override(pid, key, place);
     }
+}
+
+void Enforcer::expect(std::span<const GroupId> groups) {
+    grouping::Places places{};
+    for (const GroupId group : groups) {
+        places[forest_.group(group)->hierarchy.value] = group;
+    }
+    client_->doubt(enforced_place(places));
 }
 
 std::string Enforcer::word() const {

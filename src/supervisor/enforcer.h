@@ -44,6 +44,8 @@ class Enforcer {
     // One process of a domain is somewhere else than the domain (or back).
     void move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,
                       const grouping::Places& domain_places);
+    // Processes are about to be moved into these groups without a trapped fork: the next request counts anew.
+    void expect(std::span<const grouping::GroupId> groups);
     void forget_process(pid_t pid) { client_->remove_override(pid); }
     [[nodiscard]] bool has_domain(std::uint64_t key) const { return domains_.contains(key); }
 

@@ -148,6 +148,7 @@ base::Result<std::string> Requests::attach(const Caller& caller, Names what, Nam
         }
         request.groups.push_back(*group);
     }
+    own_.enforcer_->expect(request.groups);
     const grouping::PlacementOutcome outcome = own_.groups_->attach(*own_.population_, request);
     if (auto result = outcome.result(); !result) {
         return base::pass(result);

@@ -24,6 +24,9 @@ Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots
 }
 
 base::Result<> Services::open() {
+    getrlimit(RLIMIT_NOFILE, &descriptor_limit_);
+    const rlimit raised{descriptor_limit_.rlim_max, descriptor_limit_.rlim_max};
+    (void)setrlimit(RLIMIT_NOFILE, &raised);  // up to the hard limit it cannot fail
     logs_.adopt();
     handover_ = parts_.keeper.take(wire::KeepClass::handover);
     exec_program_ = parts_.here.program(wire::exec_program);

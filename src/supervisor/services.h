@@ -3,6 +3,8 @@
 // tells the engine what came of it. It decides nothing about units. After every input: journal, carry out,
 // look at the jobs (see settle).
 
+#include <sys/resource.h>
+
 #include <deque>
 #include <list>
 #include <map>
@@ -114,7 +116,8 @@ class Services final : public UnitStates {
                                    launch::LaunchRequest& request);
     void exec_settled(const std::string& unit);
     void run_command(const std::string& unit, const std::vector<std::string>& command);
-    void fail_start(const std::string& unit, const base::Error& error, std::string_view step);
+    void fail_start(const std::string& unit, const base::Error& error);
+    [[nodiscard]] base::Result<> check_headroom() const;
     void tell_exits();
     void step_kills();
     void write_launch(const std::string& unit, const Live& live);
@@ -134,6 +137,7 @@ class Services final : public UnitStates {
     base::Fd handover_;
     std::string exec_program_;
     std::string names_program_;
+    rlimit descriptor_limit_{};  // as it was when we were started: services get it back
     Watch deadline_;
     Watch kill_timer_;
     enum class Settling { no, yes } settling_ = Settling::no;

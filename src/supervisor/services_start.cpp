@@ -35,13 +35,26 @@ std::string explain(const base::Error& error) {
 
 }  // namespace
 
+// Enough numbers must be left to signal and to stop what runs: a start that would take them is refused.
+base::Result<> Services::check_headroom() const {
+    constexpr int kept_free = 16;
+    const base::Fd lowest(fcntl(parts_.keeper.descriptor(), F_DUPFD_CLOEXEC, 0));
+    if (!lowest || static_cast<rlim_t>(lowest.get()) + kept_free >= descriptor_limit_.rlim_max) {
+        return base::fail(EMFILE, "find descriptors for", "another service");
+    }
+    return {};
+}
+
 void Services::start(const std::string& unit) {
     Live& live = live_[unit];
     live.exec_failure.reset();
+    if (auto room = check_headroom(); !room) {
+        return fail_start(unit, room.error());
+    }
     const std::uint64_t intent = parts_.chronicle.next_sequence();
     auto slot = slots_->acquire(intent);
     if (!slot) {
-        return fail_start(unit, slot.error(), "slot");
+        return fail_start(unit, slot.error());
     }
     parts_.engine.set_intent(unit, intent);
     write_changed();  // the intent is written down before anything is started
@@ -50,12 +63,12 @@ void Services::start(const std::string& unit) {
     if (!process) {
         slots_->release(*slot);
         live.slot.reset();
-        return fail_start(unit, process.error(), "start");
+        return fail_start(unit, process.error());
     }
     parts_.engine.process_started(unit, *process, now());
 }
 
-void Services::fail_start(const std::string& unit, const base::Error& error, std::string_view) {
+void Services::fail_start(const std::string& unit, const base::Error& error) {
     live_[unit].exec_failure = ExecFailure{"execute", error.code};
     parts_.engine.exec_failed(unit, explain(error), now());
 }
@@ -133,6 +146,7 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     request.affinity = birth.affinity;
     request.memory_mode = static_cast<std::uint32_t>(birth.memory_mode);
     request.memory_nodes = birth.memory_nodes;
+    request.limits.push_back({RLIMIT_NOFILE, 0, descriptor_limit_.rlim_cur, descriptor_limit_.rlim_max});  // not ours, raised
     for (const auto& limit : birth.limits) {
         request.limits.push_back({static_cast<std::uint32_t>(limit.resource), 0, limit.soft, limit.hard});
     }

@@ -296,6 +296,7 @@ void Supervisor::serve() {
     }
     services_->settle();
     census_->take_news();
+    enforcer_->take_requests();  // what was parked while nobody was here
     if (here_.generation == 1) {
         (void)sd_notify(0, "READY=1");  // for a supervisor above us; without NOTIFY_SOCKET it does nothing
     }
