@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -20,6 +21,7 @@ namespace gpcsup::cli {
 namespace {
 
 constexpr std::size_t lines_before_following = 10;
+constexpr std::size_t count_of_all = SIZE_MAX / 2;
 
 struct Place {
     std::string directory;
@@ -130,13 +132,13 @@ base::Result<int> follow(const Session& session, const Place& place, logging::Lo
 
 base::Result<int> do_log(Session& session) {
     const bool following = session.arguments().has("--follow");
-    std::size_t count = following ? lines_before_following : SIZE_MAX / 2;  // all
+    std::size_t count = following ? lines_before_following : count_of_all;
     if (const auto text = session.arguments().value("--lines")) {
         auto number = parse_number("--lines", *text);
         if (!number) {
             return base::pass(number);
         }
-        count = *number;
+        count = std::min<std::uint64_t>(*number, count_of_all);
     }
     auto place = find_log(session);
     if (!place) {
