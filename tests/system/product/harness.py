@@ -23,6 +23,11 @@ MISBEHAVE = pathlib.Path(os.environ.get("GPCSUP_MISBEHAVE", BIN.parent / "tests/
 ORDINARY = "nobody"  # the ordinary user of the tests that run as root
 SLOW = 4 if os.environ.get("GPCSUP_SANITIZED") else 1  # sanitizers make everything slower: deadlines grow with it
 
+def patience(seconds):
+    """The bound that the product promises on a machine of its own. Elsewhere, ten times that: timings belong to bench/."""
+    return seconds if os.environ.get("GPCSUP_QUIET_MACHINE") else seconds * 10 * SLOW
+
+
 CONFIG = """
 [hierarchy.compute]
 controllers = ["cpuset", "cpuacct"]

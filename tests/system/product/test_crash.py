@@ -99,15 +99,15 @@ class Kills(Case):
         self.check_forker_forks()
         kernel = self.kernel_time(self.pids["burner"])
         self.assertLess(abs(self.book("burner") - kernel) / kernel, 0.02, "our books against the kernel's")
-        if not os.environ.get("GPCSUP_SANITIZED"):
-            self.assertLess(slowest, 0.100)
+        self.assertLess(slowest, harness.patience(0.100))
 
     def check_forker_forks(self):
         """It touches a file every hundred forks: it must do so from now on, too."""
         forks = self.supervisor.runtime / "units/forker/forks"
-        before = forks.stat().st_mtime_ns
-        deadline = time.monotonic() + 20 * harness.SLOW
-        while forks.stat().st_mtime_ns == before:
+        touched = lambda: forks.stat().st_mtime_ns if forks.exists() else 0
+        before = touched()
+        deadline = time.monotonic() + 30 * harness.SLOW
+        while touched() == before:
             self.assertLess(time.monotonic(), deadline, "the limited forker stands still")
             harness.select.select([], [], [], 0.01)
 

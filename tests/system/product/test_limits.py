@@ -83,8 +83,7 @@ class Bombs(Case):
         self.assertGreater(attributes["numtasks.failcnt"], 0)
         self.assertLessEqual(attributes["numtasks.peak"], 50)
         self.assertTrue(any(event["event"] == "refused" for event in self.events_of(supervisor)))
-        if not os.environ.get("GPCSUP_SANITIZED"):
-            self.assertLess(p99, 0.050)
+        self.assertLess(p99, harness.patience(0.050))
         supervisor.gpcsup("stop", "bomb")
         self.assertEqual(["sleep"], [harness.command_name(pid) for pid in supervisor.services()])
 
@@ -100,6 +99,8 @@ class Bombs(Case):
         start = BOMB.replace(f'["{MISBEHAVE}", "--fork-bomb"]',
                              f'["sh", "-c", "echo $$ > {cgroup.path}/cgroup.procs && exec {MISBEHAVE} --fork-bomb"]')
         supervisor = self.supervise({"bomb": start}, CONFIG)
+        if supervisor.user:
+            os.chown(cgroup.path / "cgroup.procs", supervisor.user.pw_uid, supervisor.user.pw_gid)
         supervisor.gpcsup("start", "bomb")
         harness.select.select([], [], [], 3)
         self.assertLessEqual(cgroup.peak(), 50)
@@ -118,7 +119,7 @@ class Bombs(Case):
             self.assertEqual((0, ""), (result.returncode, result.stderr), shell)
 
     def test_dash_pipelines_under_a_limit(self):
-        """dash breaks when a signal comes between trap and RECV; the rate is compared in bench/, here it must mostly work."""
+        """dash breaks when a signal comes between trap and RECV; the rate is compared in system_enforce; here: no limit refused it."""
         supervisor = self.supervise({}, CONFIG)
         broken = 0
         for _ in range(4):
@@ -126,7 +127,10 @@ class Bombs(Case):
                                        check=False)
             broken += result.returncode != 0
         print(f"dash pipelines: {broken} of 4 loops of 300 broke")
-        self.assertLessEqual(broken, 4)
+        calm = supervisor.gpcsup("run", "-g", "tenant:/bombs", "-l", "numtasks.limit=40", "--", "dash", "-c",
+                                 PIPELINES.replace("300", "3"), check=False)
+        self.assertIn(calm.returncode, (0, 2), calm.stderr)  # 2: dash's own "Cannot fork"
+        self.assertEqual(0, supervisor.json("get", "tenant:/bombs")["attributes"]["numtasks.failcnt"], "none was refused")
 
 
 class BombsOfAnOrdinaryUser(Bombs):
