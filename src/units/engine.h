@@ -132,7 +132,8 @@ class Engine {
     [[nodiscard]] std::string reason(std::string_view unit) const;
     // One sentence; empty when it waits for nothing.
     [[nodiscard]] std::string waiting_for(std::string_view unit, TimePoint now) const;
-    // The chain of causes, nearest first.
+    // The chain of causes as names of units, itself first: each is as it is because of the next. reason()
+    // says why.
     [[nodiscard]] std::vector<std::string> why(std::string_view unit) const;
     [[nodiscard]] Progress progress(std::string_view unit) const;
     // Starts before start_limit, or unlimited_starts.

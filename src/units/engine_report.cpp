@@ -143,18 +143,10 @@ std::string Engine::waiting_for(std::string_view unit_name, TimePoint now) const
 
 std::vector<std::string> Engine::why(std::string_view unit_name) const {
     std::vector<std::string> chain;
-    auto id = graph_.find(unit_name);
-    while (id && chain.size() <= graph_.size()) {  // the edges have no cycle; a conflict could make one
-        const UnitState& state = unit(*id).state;
-        std::string line = state.name + " is " + std::string(name_of(state.state));
-        if (const std::string text = reason(state.name); !text.empty()) {
-            line += ": " + text;
-        }
-        if (std::ranges::find(chain, line) != chain.end()) {
-            break;
-        }
-        chain.push_back(std::move(line));
-        id = cause(*id);
+    // The edges have no cycle, but a conflict can make one.
+    for (auto id = graph_.find(unit_name); id && std::ranges::find(chain, name(*id)) == chain.end();
+         id = cause(*id)) {
+        chain.push_back(name(*id));
     }
     return chain;
 }
