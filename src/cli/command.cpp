@@ -19,7 +19,8 @@ namespace {
 int why_not(const std::string& path) {
     struct stat about {};
     if (::stat(path.c_str(), &about) < 0) {
-        return errno == EACCES ? ENOENT : errno;  // in a directory we may not look into: as if it were not there
+        return errno == EACCES ? ENOENT
+                               : errno;  // in a directory we may not look into: as if it were not there
     }
     if (S_ISDIR(about.st_mode)) {
         return EISDIR;

@@ -42,7 +42,8 @@ std::vector<Verb> reading_verbs() {
          "Without UNIT: one screen, with what is near its limit, was refused, or is not well, and why (exit "
          "code 0).\n"
          "With UNIT: all about each, its processes and last log lines; exit code 3 if one of them is not "
-         "active.",
+         "active "
+         "(with --json: 0).",
          {{"-v,--verbose", "", "with every setting of the units named, defaults marked"}},
          {any_units},
          do_status,

@@ -1,5 +1,6 @@
 #pragma once
-// The client's side of error_names.h: a D-Bus error as a value, and a value as the exit code of the command line.
+// The client's side of error_names.h: a D-Bus error as a value, and a value as the exit code of the command
+// line.
 
 #include <string_view>
 
