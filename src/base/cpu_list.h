@@ -26,7 +26,8 @@ class CpuList {
     [[nodiscard]] CpuList subtract(const CpuList& other) const;
     [[nodiscard]] std::vector<unsigned> numbers() const;  // ascending
     [[nodiscard]] std::string format() const;             // canonical: ascending, runs joined: "0-4,9"
-    // The kernel's bit array for sched_setaffinity(2): word i holds numbers 64*i…64*i+63. No trailing zero words.
+    // The kernel's bit array for sched_setaffinity(2): word i holds numbers 64*i…64*i+63. No trailing zero
+    // words.
     [[nodiscard]] const std::vector<std::uint64_t>& words() const { return words_; }
     static CpuList from_words(std::vector<std::uint64_t> words);
     static CpuList up_to(unsigned count);  // {0, …, count-1}
@@ -37,8 +38,9 @@ class CpuList {
     std::vector<std::uint64_t> words_;
 };
 
-// Accepts what the kernel's bitmap_parselist does: "", "0", "0-3", "0-3,8", "0-15:2/4", spaces and one final newline.
-// EINVAL for a backward range or a bad character, ERANGE for a number too big; the message points at the place.
+// Accepts what the kernel's bitmap_parselist does: "", "0", "0-3", "0-3,8", "0-15:2/4", spaces and one final
+// newline. EINVAL for a backward range or a bad character, ERANGE for a number too big; the message points at
+// the place.
 Result<CpuList> parse_cpu_list(std::string_view text);
 
 }  // namespace gpcsup::base

@@ -1,5 +1,6 @@
 #pragma once
-// Durations as people write them: "90s", "100ms", "1m30s", "2h". A bare number is refused, naming the right spelling.
+// Durations as people write them: "90s", "100ms", "1m30s", "2h". A bare number is refused, naming the right
+// spelling.
 
 #include <chrono>
 #include <string>

@@ -1,5 +1,6 @@
 #pragma once
-// The only identity of a process: pid and start time together. A pid alone is a number that the kernel reuses.
+// The only identity of a process: pid and start time together. A pid alone is a number that the kernel
+// reuses.
 
 #include <sys/types.h>
 

@@ -21,7 +21,8 @@ std::string Error::message() const {
     return text;
 }
 
-std::unexpected<Error> fail(int code, std::string_view tried, std::string_view object, std::string_view hint) {
+std::unexpected<Error> fail(int code, std::string_view tried, std::string_view object,
+                            std::string_view hint) {
     return std::unexpected<Error>(Error{code, std::string(tried), std::string(object), std::string(hint)});
 }
 

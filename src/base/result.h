@@ -1,6 +1,7 @@
 #pragma once
-// Errors are values. An Error says what was tried, on which object, and the errno; it is logged once, where it is
-// decided what to do about it, never where it arises. This header knows nothing of processes, files or TOML.
+// Errors are values. An Error says what was tried, on which object, and the errno; it is logged once, where
+// it is decided what to do about it, never where it arises. This header knows nothing of processes, files or
+// TOML.
 
 #include <cstdint>
 #include <expected>
@@ -11,7 +12,8 @@
 namespace gpcsup::base {
 
 struct Error {
-    int code = 0;        // an errno; chosen so that the command line can map it to an exit code (ENOENT, EACCES, ETIMEDOUT…)
+    int code = 0;  // an errno; chosen so that the command line can map it to an exit code (ENOENT, EACCES,
+                   // ETIMEDOUT…)
     std::string tried;   // "open", "create the group", "attach"
     std::string object;  // a path, a key, "unit:/web", "process 4711"
     std::string hint;    // what to do about it; may be empty

@@ -146,7 +146,8 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     request.affinity = birth.affinity;
     request.memory_mode = static_cast<std::uint32_t>(birth.memory_mode);
     request.memory_nodes = birth.memory_nodes;
-    request.limits.push_back({RLIMIT_NOFILE, 0, descriptor_limit_.rlim_cur, descriptor_limit_.rlim_max});  // not ours, raised
+    request.limits.push_back(
+        {RLIMIT_NOFILE, 0, descriptor_limit_.rlim_cur, descriptor_limit_.rlim_max});  // not ours, raised
     for (const auto& limit : birth.limits) {
         request.limits.push_back({static_cast<std::uint32_t>(limit.resource), 0, limit.soft, limit.hard});
     }

@@ -167,7 +167,8 @@ base::Result<> Supervisor::restore_everything() {
     jobs_->restore(recorded_);
     services_->restore_units(recorded_);
     services_->adopt_starts();
-    // What was told meanwhile comes first: it knows the parents of those whom the comparison would find orphaned.
+    // What was told meanwhile comes first: it knows the parents of those whom the comparison would find
+    // orphaned.
     census_->drain_tracker();
     census_->fold_exits();
     if (auto done = census_->resync(); !done) {

@@ -150,11 +150,11 @@ struct Refusal {  // who was refused, for the journal and `gpcsup events`; a rin
 struct EnforcementTable {
     std::uint32_t version;
     std::uint32_t reserved;
-    std::atomic<std::uint64_t> refusals;        // last sequence in `refusal`
-    std::atomic<std::uint64_t> received;        // notifications ever received, for bench and status
-    std::atomic<std::uint32_t> scheduling;      // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
-    std::atomic<std::uint32_t> sync_wakeup;     // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
-    std::atomic<std::uint32_t> domain_end;  // gpcsupd: no row of `domains` at or behind this was ever used
+    std::atomic<std::uint64_t> refusals;     // last sequence in `refusal`
+    std::atomic<std::uint64_t> received;     // notifications ever received, for bench and status
+    std::atomic<std::uint32_t> scheduling;   // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
+    std::atomic<std::uint32_t> sync_wakeup;  // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
+    std::atomic<std::uint32_t> domain_end;   // gpcsupd: no row of `domains` at or behind this was ever used
     std::atomic<std::uint32_t> reserved_word;
     std::atomic<std::uint64_t> flights_wanted;  // gpc-enforce: monotonic ns at which no Flight entry was free
     std::atomic<std::uint64_t>

@@ -1,8 +1,9 @@
 #pragma once
-// Exit records: written by gpc-init before it reaps, folded by gpcsupd. gpc-init peeks at a zombie (waitid with WNOWAIT),
-// fills the record at `head`, publishes head + 1 with release order, and only then reaps. A full ring leaves the zombie
-// unreaped. gpcsupd folds the record at `tail` into its state, then publishes tail + 1. A successor of gpc-init that finds
-// the zombie of the last record still there reaps it without a second record (same pid and start time as records[head-1]).
+// Exit records: written by gpc-init before it reaps, folded by gpcsupd. gpc-init peeks at a zombie (waitid
+// with WNOWAIT), fills the record at `head`, publishes head + 1 with release order, and only then reaps. A
+// full ring leaves the zombie unreaped. gpcsupd folds the record at `tail` into its state, then publishes
+// tail + 1. A successor of gpc-init that finds the zombie of the last record still there reaps it without a
+// second record (same pid and start time as records[head-1]).
 
 #include <atomic>
 #include <cstdint>
@@ -21,8 +22,8 @@ struct ExitRecord {
     std::uint64_t system_us;
     std::uint64_t max_rss_kib;
     std::int32_t pid;
-    std::int32_t code;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
-    std::int32_t status;  // exit status or signal number
+    std::int32_t code;     // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    std::int32_t status;   // exit status or signal number
     std::int32_t session;  // its session; tells whose an orphan was that nobody had heard of. 0 = unknown
 };
 

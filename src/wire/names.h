@@ -1,6 +1,6 @@
 #pragma once
-// The helper programs' names, and where they are found: beside the running program (/proc/self/exe's directory), else in
-// the libexec directory it was built for. The same rule for gpc-init, gpcsupd and gpcsup.
+// The helper programs' names, and where they are found: beside the running program (/proc/self/exe's
+// directory), else in the libexec directory it was built for. The same rule for gpc-init, gpcsupd and gpcsup.
 
 namespace gpcsup::wire {
 
