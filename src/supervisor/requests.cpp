@@ -1,5 +1,6 @@
 #include "supervisor/requests.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ units::TimePoint now() {
     return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
 }
 
+constexpr std::size_t large_answer = 100'000;  // bytes
 constexpr std::uint64_t ownerless_grace_ns =
     5'000'000'000;  // for the client of a `run` to come back after a replacement
 
@@ -51,7 +53,11 @@ base::Result<std::string> Requests::status(const Caller& caller, Names units, Te
     if (auto found = known(units); !found) {
         return base::pass(found);
     }
-    return own_.views_->status(caller, units, detail);
+    auto answer = own_.views_->status(caller, units, detail);
+    if (answer && answer->size() > large_answer) {
+        malloc_trim(0);  // what a thousand units took to describe is not kept
+    }
+    return answer;
 }
 
 // --- jobs

@@ -1,5 +1,7 @@
 #include "supervisor/services.h"
 
+#include <malloc.h>
+
 #include <csignal>
 
 #include "units/names.h"
@@ -201,6 +203,9 @@ void Services::report(const units::Action& action) {
         body["restarts"] = state->restarts;
     }
     parts_.chronicle.note("unit-" + std::string(units::name_of(action.to)), body);
+    if (action.unit == units::default_target && action.to == units::State::active) {
+        malloc_trim(0);  // what a thousand starts needed is not needed again
+    }
 }
 
 void Services::forget(const std::string& unit) {

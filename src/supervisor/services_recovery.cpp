@@ -64,7 +64,9 @@ void Services::adopt_starts() {
         const units::UnitState* state = nullptr;
         for (const std::string_view name : parts_.engine.names()) {
             const units::UnitState* one = parts_.engine.find(name);
-            if (one->intent == owned.intent && one->phase == units::Phase::launching) {
+            // `stopping`, too: it was told to stop before its process had been reported.
+            if (one->intent == owned.intent &&
+                (one->phase == units::Phase::launching || parts_.engine.expects_process(name))) {
                 state = one;
             }
         }
@@ -107,11 +109,13 @@ void Services::finish_recovery() {
                 exec_settled(unit);
             }
             parts_.engine.main_exited(unit, state->main, {}, now());
-        } else if (live_[unit].slot &&
-                   (slots_->failure(*live_[unit].slot) ||
-                    !std::filesystem::equivalent("/proc/" + std::to_string(state->main.pid) + "/exe",
-                                                 exec_program_, std::error_code() = {}))) {
-            exec_settled(unit);
+        } else if (const auto live = live_.find(unit); live != live_.end() && live->second.slot) {
+            std::error_code failed;
+            const bool executed = !std::filesystem::equivalent(
+                "/proc/" + std::to_string(state->main.pid) + "/exe", exec_program_, failed);
+            if (slots_->failure(*live->second.slot) || (executed && !failed)) {
+                exec_settled(unit);
+            }
         }
     }
     parts_.engine.resume(now());

@@ -14,12 +14,6 @@ namespace gpcsup::supervisor {
 
 namespace {
 
-constexpr wire::KeepClass stored = wire::KeepClass::stored;
-
-std::uint64_t stream_key(std::uint64_t intent, unsigned index) {
-    return intent * 4 + index;
-}
-
 std::string error_text(int error) {
     return error == 0 ? "unknown error" : strerrordesc_np(error);
 }
@@ -208,16 +202,10 @@ void Services::exec_settled(const std::string& unit) {
     }
     Live& live = found->second;
     const auto failure = slots_->failure(*live.slot);
-    const std::uint64_t intent = slots_->intent(*live.slot);
     slots_->release(*live.slot);
     live.slot.reset();
     live.status_watch = Watch();
     live.status.reset();
-    if (live.streams.output) {
-        for (unsigned index = 0; index < 3; ++index) {
-            (void)parts_.keeper.drop(stored, stream_key(intent, index));
-        }
-    }
     live.streams = {};
     if (failure) {
         const units::Declaration* declaration = parts_.engine.declaration(unit);
@@ -233,6 +221,9 @@ void Services::exec_settled(const std::string& unit) {
         }
         parts_.engine.exec_failed(unit, what + ": " + error_text(failure->error), now());
     } else {
+        if (live.domain == 0 && live.trapped.empty() && live.command.pid == 0) {
+            live_.erase(found);  // most services need nothing more remembered
+        }
         parts_.engine.exec_succeeded(unit, now());
     }
 }

@@ -207,6 +207,10 @@ base::Result<> Supervisor::restore_everything() {
             ending_ = static_cast<wire::StopHow>(body["ending"].get<int>());
         }
     }
+    if (ending_) {
+        engine_->stop_all(
+            units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));  // the predecessor had begun to
+    }
     services_->finish_recovery();
     if (fresh) {
         views_->set_start_time(realtime_now_ns());

@@ -101,7 +101,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         {"type", declaration.kind == units::UnitKind::target ? "target" : units::name_of(declaration.type)},
         {"state", units::name_of(state.state)},
         {"reason", from_.engine.reason(state.name)},
-        {"since_ns", realtime_of(state.since)},
+        {"since_ns", state.since == units::TimePoint{} ? started_ns_ : realtime_of(state.since)},
         {"pid", state.main.pid > 0 ? Json(state.main.pid) : Json()},
         {"restarts", state.restarts},
         {"enabled", declaration.enabled && !declaration.masked},
