@@ -74,3 +74,11 @@ foreach(target gpc-init room_supervisor room_cli)
     endif()
   endif()
 endforeach()
+
+# What tools/run needs, without the tests: everything that is installed.
+add_custom_target(programs)
+foreach(target gpcsup gpc-init gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader manual)
+  if(TARGET ${target})
+    add_dependencies(programs ${target})
+  endif()
+endforeach()
