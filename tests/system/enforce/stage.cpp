@@ -208,7 +208,11 @@ void Stage::hear_handover() {
     if (recvmsg(handover_ours_.get(), &envelope, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof(message)) {
         return;
     }
-    std::memcpy(passed, CMSG_DATA(CMSG_FIRSTHDR(&envelope)), sizeof(passed));
+    const cmsghdr* header = CMSG_FIRSTHDR(&envelope);
+    if (header == nullptr || header->cmsg_len != CMSG_LEN(sizeof(passed))) {
+        return;
+    }
+    std::memcpy(passed, CMSG_DATA(header), sizeof(passed));
     listeners_[message.listener_key].reset(passed[0]);
     deliver(wire::KeepClass::listener, message.listener_key, passed[0]);
     const char byte = 1;
