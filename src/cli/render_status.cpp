@@ -136,6 +136,7 @@ std::vector<std::string> table_lines(const Json& units, const Look& look) {
     Table table(described);
     for (const Cells& row : rows) {
         std::vector<std::string> cells;
+        cells.reserve(chosen.size());
         for (const Cell cell : chosen) {
             cells.push_back(row[cell]);
         }

@@ -184,6 +184,7 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
 
 std::vector<std::size_t> Table::widths() const {
     std::vector<std::size_t> widths;
+    widths.reserve(columns_.size());
     for (const auto& column : columns_) {
         widths.push_back(cli::columns(column.heading));
     }

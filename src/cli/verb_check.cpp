@@ -21,6 +21,7 @@ base::Result<int> do_check(Session& session) {
     }
     words.insert(words.end(), session.words().begin(), session.words().end());
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (auto& word : words) {
         arguments.push_back(word.data());
     }

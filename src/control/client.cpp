@@ -193,10 +193,10 @@ base::Result<std::uint32_t> Client::kill(const std::string& what, int signal, Wh
     return count;
 }
 
-base::Result<Json> Client::attach(const Names& what, const Names& groups_, AttachScope scope) {
+base::Result<Json> Client::attach(const Names& what, const Names& into, AttachScope scope) {
     return ask(query("Attach", [&](sd_bus_message* m) {
         int r = append_names(m, what);
-        r = r < 0 ? r : append_names(m, groups_);
+        r = r < 0 ? r : append_names(m, into);
         return r < 0 ? r : sd_bus_message_append(m, "s", word(scopes, scope));
     }));
 }

@@ -122,7 +122,7 @@ int enumerate(sd_bus*, const char* prefix, void* data, char*** nodes, sd_bus_err
                 for (std::size_t made = 0; made < i; ++made) {
                     free(list[made]);
                 }
-                free(list);
+                free(static_cast<void*>(list));
                 return code;
             }
         }

@@ -10,8 +10,8 @@
 namespace gpcsup::control {
 
 struct Server::Connection {
-    Connection(Server& owner, std::uint64_t number_)
-        : server(owner), number(number_), session{owner.handler_, {}, [this] { subscribed = true; }} {}
+    Connection(Server& owner, std::uint64_t count)
+        : server(owner), number(count), session{owner.handler_, {}, [this] { subscribed = true; }} {}
     ~Connection() {
         if (bus != nullptr) {
             sd_bus_detach_event(bus);

@@ -10,6 +10,7 @@
 
 #include "init/priority.h"
 #include "init/say.h"
+#include "init/signals.h"
 
 extern char** environ;
 
@@ -37,9 +38,7 @@ constexpr Shell shells[] = {
         }
     }
     restore_limits(state);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    restore_signals();
     for (const Shell& shell : shells) {
         char* arguments[] = {const_cast<char*>(shell.name), nullptr};  // execve(2) does not write there
         execve(shell.path, arguments, environ);

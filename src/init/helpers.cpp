@@ -14,6 +14,7 @@
 #include "init/priority.h"
 #include "init/protocol.h"
 #include "init/say.h"
+#include "init/signals.h"
 #include "wire/names.h"
 
 extern char** environ;
@@ -84,9 +85,7 @@ void make_environment(const State& state, const Helper& helper, int socket, Envi
     }
     restore_limits(state);
     fcntl(socket, F_SETFD, 0);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    restore_signals();
     char argument[32];
     snprintf(argument, sizeof argument, "%s", name);
     char* arguments[] = {argument, nullptr};

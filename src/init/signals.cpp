@@ -108,6 +108,15 @@ int take_signals(State& state) {
     return descriptor;
 }
 
+void restore_signals() {
+    for (int number = 1; number < NSIG; ++number) {
+        signal(number, SIG_DFL);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 SignalNews read_signals(int descriptor) {
     SignalNews news;
     signalfd_siginfo items[16];

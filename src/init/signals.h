@@ -11,6 +11,10 @@ namespace gpcsup::init {
 // Sets the mask, the dispositions and the handlers; returns the signalfd, or -1 (said).
 int take_signals(State& state);
 
+// In a child on its way to another program: it starts with every signal as if nobody had ever touched it,
+// also when gpc-init itself was started with some of them ignored (nohup).
+void restore_signals();
+
 struct SignalNews {
     bool child = false;           // some child has died or was stopped
     bool insisted = false;        // Ctrl-Alt-Del (SIGINT) seven times within two seconds

@@ -10,7 +10,8 @@
 
 namespace {
 
-using namespace gpcsup;
+namespace logging = gpcsup::logging;
+namespace wire = gpcsup::wire;
 
 // A pipe and a file for each unit.
 void raise_descriptor_limit() {
@@ -37,7 +38,7 @@ int main() {
     raise_descriptor_limit();
     logging::Pipes pipes(logs, logging::Troubles(runtime), now);
     logging::LogService service(std::move(*keeper), std::move(pipes));
-    if (base::Result<> done = service.run(); !done) {
+    if (gpcsup::base::Result<> done = service.run(); !done) {
         fmt::print(stderr, "gpc-logd: {}\n", done.error().message());
         return 1;
     }

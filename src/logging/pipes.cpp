@@ -75,7 +75,7 @@ void Pipes::unwatch(Pipe& pipe) {
     }
 }
 
-void Pipes::add(std::uint64_t key, std::string name, base::Fd end) {
+void Pipes::add(std::uint64_t key, const std::string& name, base::Fd end) {
     if (auto known = find(key); known != pipes_.end()) {
         if (same_pipe(known->second.end.get(), end.get()) && known->second.log->name == name) {
             known->second.seen = true;

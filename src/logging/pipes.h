@@ -24,7 +24,7 @@ class Pipes {
     // Readable when some pipe is: then serve().
     [[nodiscard]] int epoll() const { return epoll_.get(); }
     // KEY is the unit's number; a pipe known under it already is replaced, after it has been emptied.
-    void add(std::uint64_t key, std::string name, base::Fd pipe);
+    void add(std::uint64_t key, const std::string& name, base::Fd pipe);
     // Forgets it as soon as what is in it has been written.
     void drop(std::uint64_t key);
     // Between these two, what is not added has been dropped.

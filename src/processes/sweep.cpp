@@ -101,7 +101,7 @@ void Sweep::look_for(Walk& walk, base::ProcessId id, TrackerSink& sink) {
 
 Progress Sweep::step(TrackerSink& sink, std::size_t budget) {
     if (!walk_) {
-        walk_.emplace();
+        walk_ = Walk{};
         walk_->queue.push_back(table_.root());
     }
     Walk& walk = *walk_;

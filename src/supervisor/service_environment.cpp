@@ -87,7 +87,7 @@ base::Result<std::string> find_executable(const std::string& program,
     }
     for (std::size_t from = 0; from <= path.size();) {
         const std::size_t to = std::min(path.find(':', from), path.size());
-        const std::string candidate = path.substr(from, to - from) + "/" + program;
+        std::string candidate = path.substr(from, to - from) + "/" + program;
         if (to > from && is_program(candidate)) {
             return candidate;
         }

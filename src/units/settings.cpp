@@ -282,7 +282,7 @@ Result<> assign_umask(Declaration& declaration, const SettingValue& value) {
         return base::refuse(EINVAL, quoted(text) + " is no umask",
                             "write an octal number as a string: \"022\"");
     }
-    declaration.umask = *mask;
+    declaration.umask = mask;
     return {};
 }
 

@@ -65,8 +65,10 @@ void start(Part& supervisor, wire::HelperKind kind) {
 
 TEST_CASE("the first set has what gpc-init makes, and the directories are told") {
     const uid_t user = GENERATE(from_range(identities()));
+    const auto before = signal(SIGHUP, SIG_IGN);  // as nohup does: not what a helper is to inherit
     Instance init(
         {.user = user, .arguments = {"--config", "relative.toml", "--units", "/u/a", "--units=/u/b"}});
+    signal(SIGHUP, before);
     Part part(init.await_helper("gpcsupd"));
     std::vector<Letter> set = part.receive_set();
     CHECK(set.size() == 4);

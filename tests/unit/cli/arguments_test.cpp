@@ -151,7 +151,7 @@ TEST_CASE("An option takes one value and leaves the words alone") {
     CHECK(parse({"log", "-fn5", "web"}).has("--follow"));
 }
 
-TEST_CASE("--version and --help of the whole") {
+TEST_CASE("the whole has --version and --help") {
     CHECK(parse({"--version"}).asks == cli::Arguments::Asks::version);
     CHECK(parse({"--help"}).asks == cli::Arguments::Asks::help);
     CHECK(parse({"--help"}).verb == nullptr);

@@ -145,7 +145,7 @@ TEST_CASE("The supervisor is found where it is named, or nowhere: 69 and where i
     CHECK(cli::find_runtime({}) == (directory.path / "run").string());
 }
 
-TEST_CASE("--user looks into the user's own runtime directory, and trusts no stranger's") {
+TEST_CASE("with --user it looks into the user's own runtime directory, and trusts no stranger's") {
     const Directory directory;
     const Variable named("GPCSUP_RUNTIME", "");
     const Variable runtime("XDG_RUNTIME_DIR", directory.path);
