@@ -134,6 +134,7 @@ def run_contained(command, environment, directory, timeout, owner):
     """(status, output, seconds) of one test with a temporary directory of its own."""
     started = time.monotonic()
     temporary = tempfile.mkdtemp(prefix="gt-", dir="/tmp")
+    os.chmod(temporary, 0o755)  # tests as root start services of ordinary users, too
     if owner:
         os.chown(temporary, owner.pw_uid, owner.pw_gid)
     environment = dict(environment, TMPDIR=temporary)
@@ -302,16 +303,20 @@ def build(books, preset):
     return finished.returncode == 0
 
 
-def run_variant(books, variant, label, words, parallel):
-    original_build = variant.build
-    variant.open()
+def run_variants(books, variants, label, words, workers):
+    """All tests of all variants in one pool: those that wait leave the processors to those that work."""
+    tests = []
     try:
-        tests = [test for test in find_tests(variant, label, original_build) if all(word in test.name for word in words)]
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() if parallel else 1) as pool:
+        for variant in variants:
+            original_build = variant.build
+            variant.open()
+            tests += [test for test in find_tests(variant, label, original_build) if all(word in test.name for word in words)]
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(test.run, books) for test in tests]:
                 done.result()
     finally:
-        variant.close()
+        for variant in variants:
+            variant.close()
 
 
 def run_commands(books, commands, words):
@@ -330,22 +335,22 @@ def style(books, words):
 
 
 def unit(books, words):
-    for preset in ("release", "sanitize"):
-        if build(books, preset):
-            run_variant(books, Variant(f"unit {preset}", ROOT / "build" / preset), "unit", words, parallel=True)
+    variants = [Variant(f"unit {preset}", ROOT / "build" / preset) for preset in ("release", "sanitize") if build(books, preset)]
+    run_variants(books, variants, "unit", words, os.cpu_count())
 
 
 def system(books, words):
     privileged = os.geteuid() == 0
+    variants = []
     if build(books, "release"):
-        run_variant(books, Variant("system root" if privileged else "system user", ROOT / "build/release"), "system", words,
-                    parallel=False)
+        variants.append(Variant("system root" if privileged else "system user", ROOT / "build/release"))
         if privileged:
-            run_variant(books, Variant("system user", ROOT / "build/release", ORDINARY_USER), "system", words, parallel=False)
+            variants.append(Variant("system user", ROOT / "build/release", ORDINARY_USER))
         else:
             books.record("system root (run tools/test as root)", "skipped", 0, "")
     if build(books, "sanitize"):
-        run_variant(books, Variant("system sanitize", ROOT / "build/sanitize"), "system", words, parallel=False)
+        variants.append(Variant("system sanitize", ROOT / "build/sanitize"))
+    run_variants(books, variants, "system", words, os.cpu_count() + 1)  # most of them wait most of the time
 
 
 def faults(books, words):
