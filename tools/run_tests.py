@@ -158,8 +158,9 @@ def run_contained(command, environment, directory, timeout, owner):
 class Variant:
     """One way to run tests: which build, as whom."""
 
-    def __init__(self, name, build, user=None):
+    def __init__(self, name, build, user=None, without=()):
         self.name = name
+        self.without = without  # labels of tests that would only repeat another variant's
         self.build = build
         self.owner = pwd.getpwnam(user) if user else None
         self.programs = build / "src"
@@ -253,6 +254,8 @@ def unittest_cases(variant, name, command, timeout, folder, extra):
     listed = subprocess.run([runner[0], "-B", "-c", LIST_UNITTESTS, module], capture_output=True, text=True, cwd=folder,
                             env=variant.environment())
     cases = [case for case in listed.stdout.split() if case.startswith(module + ".")]
+    if os.geteuid() != 0:
+        cases = [case for case in cases if "OrdinaryUser." not in case]  # what the others are then, too
     if listed.returncode or not cases:
         yield Test(f"{variant.name}: {name} (lists no cases)", ["sh", "-c", f"cat <<'EOF'; false\n{listed.stderr}\nEOF"], variant, 9,
                    "/", {})
@@ -261,7 +264,7 @@ def unittest_cases(variant, name, command, timeout, folder, extra):
                    variant, timeout, folder, extra)
 
 
-def find_tests(variant, label, original_build):
+def find_tests(variant, label, original_build, without=()):
     """Asks CTest for the tests with this label, and each Catch2 program among them for its cases."""
     listed = subprocess.run(["ctest", "--test-dir", str(original_build), "--show-only=json-v1", "-L", f"^{label}$"],
                             check=True, capture_output=True, text=True)
@@ -277,6 +280,8 @@ def find_tests(variant, label, original_build):
         timeout = properties.get("TIMEOUT") or (120 if label == "unit" else 600)
         directory = str(variant.place or variant.build)
         labels = properties.get("LABELS", [])
+        if any(unwanted in labels for unwanted in without):
+            continue
         if "unittest" in labels:
             folder = properties["WORKING_DIRECTORY"].replace(str(ROOT), str(variant.source()))
             yield from unittest_cases(variant, entry["name"], command, timeout, folder, extra)
@@ -310,7 +315,8 @@ def run_variants(books, variants, label, words, workers):
         for variant in variants:
             original_build = variant.build
             variant.open()
-            tests += [test for test in find_tests(variant, label, original_build) if all(word in test.name for word in words)]
+            found = find_tests(variant, label, original_build, variant.without)
+            tests += [test for test in found if all(word in test.name for word in words)]
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(test.run, books) for test in tests]:
                 done.result()
@@ -345,7 +351,8 @@ def system(books, words):
     if build(books, "release"):
         variants.append(Variant("system root" if privileged else "system user", ROOT / "build/release"))
         if privileged:
-            variants.append(Variant("system user", ROOT / "build/release", ORDINARY_USER))
+            # The unittest cases run as that user themselves, by their classes *AsOrdinaryUser.
+            variants.append(Variant("system user", ROOT / "build/release", ORDINARY_USER, without=["unittest"]))
         else:
             books.record("system root (run tools/test as root)", "skipped", 0, "")
     if build(books, "sanitize"):

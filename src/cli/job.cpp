@@ -1,5 +1,7 @@
 #include "cli/job.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "cli/log_tail.h"
 #include "cli/text.h"
 #include "control/errors.h"
+#include "logging/reader.h"
 
 namespace gpcsup::cli {
 
@@ -16,6 +19,7 @@ using std::chrono::microseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr microseconds look_interval = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds last_words_patience{500};
 
 // One line on a terminal that is written over until there is something final to say.
 class ProgressLine {
@@ -46,10 +50,45 @@ class ProgressLine {
     bool shown_ = false;
 };
 
+base::Result<Json> status_of(control::Client& client, const std::string& unit) {
+    auto answer = client.status({unit}, control::Detail::plain);
+    return answer ? parse_answer(*answer) : base::Result<Json>(std::unexpected(answer.error()));
+}
+
+// The unit's state once its last words are in its log: gpc-logd may not have written them yet.
+base::Result<Json> status_with_log(control::Client& client, const std::string& unit) {
+    auto status = status_of(client, unit);
+    std::string path;
+    const auto waiting = [&] {
+        std::int64_t bytes = 0;
+        for (const Json& each : status ? list_of(*status, "units") : Json::array()) {
+            bytes = number_of(each, "log_waiting").value_or(0);
+            path = text_of(each, "log");
+        }
+        return bytes > 0;
+    };
+    if (!waiting()) {
+        return status;
+    }
+    auto watch = logging::LogFollower::open(path.substr(0, path.rfind('/')), unit);
+    const Clock::time_point end = Clock::now() + last_words_patience;
+    while (watch && Clock::now() < end) {
+        status = status_of(client, unit);
+        if (!waiting()) {
+            break;
+        }
+        pollfd written{watch->descriptor(), POLLIN, 0};
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+        if (::poll(&written, 1, static_cast<int>(left.count())) > 0) {
+            (void)watch->next();
+        }
+    }
+    return status;
+}
+
 // The unit's last log lines, by the rights of whoever asks; nothing where there are none.
 void print_log_tail(control::Client& client, const std::string& unit) {
-    auto answer = client.status({unit}, control::Detail::plain);
-    auto status = answer ? parse_answer(*answer) : base::Result<Json>(std::unexpected(answer.error()));
+    auto status = status_with_log(client, unit);
     if (!status) {
         return;
     }

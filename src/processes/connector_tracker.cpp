@@ -1,5 +1,8 @@
 #include "processes/connector_tracker.h"
 
+#include "sys/clocks.h"
+#include "sys/proc_files.h"
+
 namespace gpcsup::processes {
 namespace {
 
@@ -42,6 +45,12 @@ void ConnectorTracker::check_sequence(const sys::ConnectorMessage& message) {
     known->second = message.sequence;
 }
 
+// The kernel takes the start time of a process before it tells of its fork; one tick is added for the cut.
+std::uint64_t ConnectorTracker::latest_start(const sys::ConnectorMessage& message) const {
+    const auto boot_ns = message.timestamp_ns + static_cast<std::uint64_t>(suspended_.count());
+    return boot_ns / sys::nanoseconds_of_ticks(1) + 1;
+}
+
 void ConnectorTracker::handle(const sys::ConnectorMessage& message) {
     if (message.kind == sys::ConnectorKind::acknowledgement) {
         return;  // of somebody's subscription; not counted in any CPU's sequence
@@ -56,6 +65,7 @@ void ConnectorTracker::handle(const sys::ConnectorMessage& message) {
             event.kind = message.thread == message.process ? EventKind::fork : EventKind::thread_start;
             // Of a new thread the kernel names the parent of its process: not who made it.
             event.parent_thread = event.kind == EventKind::fork ? message.parent_thread : 0;
+            event.latest_start = event.kind == EventKind::fork ? latest_start(message) : 0;
             break;
         case sys::ConnectorKind::exec:
             event.kind = EventKind::exec;
@@ -83,6 +93,8 @@ void ConnectorTracker::handle(const sys::ConnectorMessage& message) {
 }
 
 base::Result<Progress> ConnectorTracker::on_readable(std::size_t budget) {
+    sys::RealClocks clocks;
+    suspended_ = clocks.boot() - clocks.monotonic();
     while (budget > 0) {
         if (auto drained = drain_taskstats(); !drained) {
             return base::pass(drained);

@@ -8,6 +8,7 @@
 // as ENOBUFS or as a gap in a CPU's sequence numbers; what is queued is handled, and once the queue is empty
 // the sink gets one `lost`.
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -37,11 +38,14 @@ class ConnectorTracker final : public Tracker {
     base::Result<> drain_taskstats();
     void handle(const sys::ConnectorMessage& message);
     void check_sequence(const sys::ConnectorMessage& message);
+    [[nodiscard]] std::uint64_t latest_start(const sys::ConnectorMessage& message) const;
     TrackerSink& sink_;
     base::Fd connector_;
     base::Fd taskstats_;
     std::unordered_map<std::uint32_t, std::uint32_t> sequences_;  // last one of each CPU
     std::unordered_map<pid_t, sys::TaskRecord> records_;          // whose exit event has not come yet
+    std::chrono::nanoseconds
+        suspended_{};  // of the clock that events carry behind the one start times are in
     std::uint64_t losses_ = 0;
     enum class Trust : std::uint8_t { intact, broken } trust_ = Trust::intact;
 };

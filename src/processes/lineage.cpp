@@ -70,13 +70,21 @@ void Lineage::handle(const Event& event) {
     }
 }
 
+std::optional<sys::ProcStat> Lineage::look_at(const Event& event) {
+    auto stat = files_.stat(event.process);
+    if (!stat || (event.latest_start != 0 && stat->start_time > event.latest_start)) {
+        return std::nullopt;
+    }
+    return *stat;
+}
+
 // Whether a process that is known is the one the event tells of (it was introduced, or met by a sweep, before
 // the event).
 bool Lineage::is_same(const Process& process, const Event& event) {
     if (event.start_time != 0) {
         return process.start_time == event.start_time;
     }
-    const auto stat = files_.stat(event.process);
+    const auto stat = look_at(event);
     if (!stat) {
         return !process.has(process_dead);  // gone already; its exit is still to come and settles it
     }
@@ -115,7 +123,7 @@ void Lineage::retire(Process& process) {
 }
 
 Process* Lineage::insert(const Event& event, grouping::MembershipId membership) {
-    const auto stat = files_.stat(event.process);
+    const auto stat = look_at(event);
     auto inserted = table_.insert({event.process, stat ? stat->start_time : 0}, event.parent, membership);
     if (!inserted) {
         observer_.on_refused(event.process);
@@ -139,7 +147,7 @@ void Lineage::child_of_root(const Event& event) {
     if (const auto meant = origins_.intent(event.process)) {
         answer = {Attribution::intent, *meant};
         flags = process_service;
-    } else if (const auto stat = files_.stat(event.process)) {
+    } else if (const auto stat = look_at(event)) {
         answer = attributor_.attribute(event.process, *stat);
     }
     Process* process = insert(event, answer.membership);

@@ -65,6 +65,9 @@ class Lineage final : public TrackerSink {
     void reparent_children(pid_t parent);
     void session_started(Process& process);
     void executed(Process& process);
+    // What /proc shows of the process the event tells of; nothing when it has gone, also when its number is
+    // another's.
+    [[nodiscard]] std::optional<sys::ProcStat> look_at(const Event& event);
     [[nodiscard]] bool is_same(const Process& process, const Event& event);
 
     grouping::Forest& forest_;

@@ -36,7 +36,10 @@ struct Event {
     pid_t parent = 0;
     pid_t parent_thread = 0;  // fork: who called it, where that is known; 0 = unknown
     std::uint32_t count = 0;
-    std::uint64_t start_time = 0;    // where the source had to look anyway (a sweep); 0 = look yourself
+    std::uint64_t start_time = 0;  // where the source had to look anyway (a sweep); 0 = look yourself
+    // fork: in clock ticks since boot. Whoever has this number by now and began later is another process:
+    // this one has gone, and its number was given away before the event was read. 0 = unknown.
+    std::uint64_t latest_start = 0;
     std::uint64_t timestamp_ns = 0;  // CLOCK_MONOTONIC, of the kernel; 0 = unknown
     std::uint64_t run_ns =
         0;  // thread_exit: its time on the CPU where taskstats says it, never above the truth

@@ -1,6 +1,7 @@
 #include "supervisor/log_pipes.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -31,6 +32,14 @@ base::Result<int> LogPipes::writer(const std::string& unit) {
         return base::pass(kept);
     }
     return pipes_.emplace(unit, std::move(pipe)).first->second.writer.get();
+}
+
+std::uint64_t LogPipes::waiting(std::string_view unit) const {
+    const auto known = pipes_.find(unit);
+    int bytes = 0;
+    return known != pipes_.end() && ioctl(known->second.writer.get(), FIONREAD, &bytes) == 0
+               ? static_cast<std::uint64_t>(bytes)
+               : 0;
 }
 
 void LogPipes::remove(const std::string& unit) {

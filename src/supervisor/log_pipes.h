@@ -19,7 +19,12 @@ class LogPipes {
     // The write end for the unit's standard output and error; this object owns it. EMFILE: too many
     // descriptors.
     base::Result<int> writer(const std::string& unit);
+    // Bytes that the unit has written and gpc-logd has not read yet.
+    [[nodiscard]] std::uint64_t waiting(std::string_view unit) const;
     void remove(const std::string& unit);  // gpc-logd writes what is left and forgets it
+    // After the last service, at the very end: gpc-logd waits for the end of each pipe, and must not wait for
+    // us.
+    void close_writers() { pipes_.clear(); }
 
   private:
     struct Pipe {

@@ -49,6 +49,8 @@ class Services final : public UnitStates {
 
     base::Result<> open();  // log pipes, the handover socket, the names of the helper programs
     void set_jobs(Jobs& jobs) { jobs_ = &jobs; }
+    [[nodiscard]] std::uint64_t log_waiting(std::string_view unit) const { return logs_.waiting(unit); }
+    void close_logs() { logs_.close_writers(); }  // nothing may be started any more
     void on_quiet(std::function<void()> call) { all_quiet_ = std::move(call); }
 
     // The rhythm after every input to the engine: changed states are journalled, then actions carried out,

@@ -351,6 +351,7 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
 void Supervisor::end_after(wire::StopHow how) {
     chronicle_->note("stopped", {{"how", static_cast<int>(how)}});
     server_->flush();
+    services_->close_logs();
     (void)keeper_.send(wire::KeepVerb::stop, static_cast<std::uint64_t>(how));
 }
 

@@ -61,6 +61,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::string tracking_reason() override { return census_->tracking_reason(); }
     std::string enforcement_word() override { return enforcer_->word(); }
     Json enforcement_of(std::string_view unit) override { return services_->enforcement_of(unit); }
+    std::uint64_t log_waiting(std::string_view unit) override { return services_->log_waiting(unit); }
     std::vector<std::string> warnings() override;
     processes::CpuTime cpu_time(grouping::GroupId group) override { return census_->cpu_time(group); }
 

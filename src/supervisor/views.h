@@ -24,6 +24,7 @@ class LiveFacts {
     virtual std::string tracking_reason() = 0;
     virtual std::string enforcement_word() = 0;  // "fifo", "ordinary", "none"
     virtual Json enforcement_of(std::string_view unit) = 0;
+    virtual std::uint64_t log_waiting(std::string_view unit) = 0;  // bytes that are not in its log yet
     virtual std::vector<std::string> warnings() = 0;
     virtual processes::CpuTime cpu_time(grouping::GroupId group) = 0;
 };

@@ -127,6 +127,7 @@ void Views::add_details(Json& unit, const units::UnitState& state, std::string_v
     unit["deadline_ns"] = state.state == units::State::backoff ? Json() : time_or_null(state.deadline);
     unit["tries_left"] = from_.engine.tries_left(state.name, now);
     unit["log"] = from_.here.logs + "/" + state.name + ".log";
+    unit["log_waiting"] = from_.facts.log_waiting(state.name);
     if (detail == "settings") {
         Json settings = Json::array();
         for (const units::EffectiveSetting& one :

@@ -39,7 +39,7 @@ while True:
 '''
 UNITS = {
     "steady": '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/batch"\n',
-    "forker": '[service]\ncommand = ["python3", "-c", """' + FORKER + '"""]\n[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 8\n',
+    "forker": '[service]\ncommand = ["/usr/bin/python3", "-c", """' + FORKER + '"""]\n[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 8\n',
     "burner": '[service]\ncommand = ["sh", "-c", "while :; do :; done"]\n[place]\ncompute = "/batch"\n',
     "short": 'enabled = false\n[service]\ntype = "oneshot"\ncommand = ["true"]\n',
 }

@@ -114,7 +114,7 @@ class Bombs(Case):
                     "perl": 'for (1..1000) { my $p = fork; die "refused: $!" unless defined $p; exit 0 unless $p; waitpid $p, 0 }',
                     "python3": "import os\nfor i in range(600):\n p = os.fork()\n if p == 0: os._exit(0)\n os.waitpid(p, 0)"}[shell]
             flag = {"bash": "-c", "perl": "-e", "python3": "-c"}[shell]
-            result = supervisor.gpcsup("run", "-g", "tenant:/bombs", "-l", "numtasks.limit=2", "--", shell, flag, loop,
+            result = supervisor.gpcsup("run", "-g", "tenant:/bombs", "-l", "numtasks.limit=2", "--", f"/usr/bin/{shell}", flag, loop,
                                        check=False)
             self.assertEqual((0, ""), (result.returncode, result.stderr), shell)
 

@@ -177,6 +177,28 @@ TEST_CASE("a number that is used again is another process") {
     CHECK(world.table->size() == 3);
 }
 
+TEST_CASE("a number that was given away before its fork was heard of tells nothing of its new owner") {
+    World world;
+    const pid_t web = world.service("a");
+    world.tracker->drain().value();
+    const pid_t stranger = world.machine.fork(World::init);
+    const std::uint64_t start = world.machine.at(stranger).start_time;
+    // A child of web had this number, ended, and only now is heard of.
+    const Event fork{.kind = EventKind::fork,
+                     .process = stranger,
+                     .thread = stranger,
+                     .parent = web,
+                     .latest_start = start - 1};
+    world.lineage->handle(fork);
+    REQUIRE(world.table->find(stranger) != nullptr);
+    CHECK(world.table->find(stranger)->start_time == 0);
+    world.machine.run(stranger, milliseconds(500), milliseconds(0));
+    world.lineage->handle({.kind = EventKind::thread_exit, .process = stranger, .thread = stranger});
+    CHECK(world.usage("a").usage_ns == 0);
+    CHECK((world.table->find(stranger) == nullptr ||
+           world.table->find(stranger)->has(processes::process_dead)));
+}
+
 TEST_CASE("a service is recorded at once, and its fork event later changes nothing") {
     World world;
     const pid_t web = world.machine.fork(World::init);
