@@ -2,9 +2,11 @@
 """How the supervisor bears a crowd: so many processes in so many groups over four hierarchies. Started by tools/bench-scale.
 
 For each size: memory of gpcsupd per process, its CPU time per process that comes and per process that goes, and what
-`status`, `tree` and `ps` take as whole commands. Growth from one size to the next is what counts."""
+`status`, `tree` and `ps` take as whole commands (in brackets: CPU time of gpcsupd). Growth from one size to the next is what
+counts."""
 
 import argparse
+import json
 import os
 import pathlib
 import select
@@ -18,7 +20,6 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HIERARCHIES = {"compute": ["cpuset", "cpuacct"], "tenant": ["numtasks"], "audit": [], "owner": []}
-TICK = 1e9 / os.sysconf("SC_CLK_TCK")
 
 
 def pss_kib(pid):
@@ -74,7 +75,6 @@ class Crowd:
                     raise SystemExit((self.place / "err").read_text())
                 time.sleep(0.05)
         text = self.gpcsup("status", "--json")
-        import json
         self.supervisor = json.loads(text)["supervisor"]["pid"]
         return self
 
@@ -90,13 +90,15 @@ class Crowd:
             pass
 
     def timed(self, *words, rounds=7):
+        """The whole command, and of that the CPU time of gpcsupd: milliseconds."""
         self.gpcsup(*words)
-        times = []
+        times, spent = [], []
         for _ in range(rounds):
-            begin = time.monotonic()
+            begin, cpu = time.monotonic(), cpu_ns(self.supervisor)
             self.gpcsup(*words)
-            times.append(time.monotonic() - begin)
-        return statistics.median(times) * 1000
+            times.append((time.monotonic() - begin) * 1e3)
+            spent.append((cpu_ns(self.supervisor) - cpu) / 1e6)
+        return f"{statistics.median(times):.0f} ({statistics.median(spent):.0f}) ms"
 
     def __exit__(self, kind, error, trace):
         os.close(self.reading)
@@ -118,7 +120,7 @@ def measure(processes, groups, programs, crowd):
         come = (cpu_ns(run.supervisor) - cpu) / run.processes / 1000
         grown = (pss_kib(run.supervisor) - memory) * 1024 / run.processes
         row = [run.processes, run.units * len(HIERARCHIES), f"{took:.2f} s", f"{grown:.0f} B", f"{come:.1f} µs"]
-        row += [f"{run.timed(*words):.1f} ms" for words in (["status"], ["tree"], ["ps"], ["ps", "u001"], ["status", "u001"])]
+        row += [run.timed(*words) for words in (["status"], ["tree"], ["ps"], ["ps", "u001"], ["status", "u001"])]
         cpu = cpu_ns(run.supervisor)
         begin = time.monotonic()
         run.gpcsup("stop", *[f"u{n:03}" for n in range(run.units)])
@@ -132,11 +134,11 @@ def main():
     arguments = parser.parse_args()
     heading = ["processes", "groups", "all there", "memory each", "CPU to come", "status", "tree", "ps", "ps UNIT", "status UNIT",
                "stop all", "CPU to go"]
-    print("".join(f"{word:>13}" for word in heading), flush=True)
+    print("".join(f"{word:>15}" for word in heading), flush=True)
     for size in arguments.sizes:
         processes, groups = map(int, size.split(":"))
         row = measure(processes, groups, ROOT / "build/release/src", ROOT / "build/bench/crowd")
-        print("".join(f"{word:>13}" for word in row), flush=True)
+        print("".join(f"{word:>15}" for word in row), flush=True)
 
 
 if __name__ == "__main__":

@@ -75,14 +75,25 @@ std::string Views::command_of(const control::Caller& caller, pid_t pid) {
     return fields ? "[" + fields->name + "]" : "[gone]";
 }
 
-void Views::add_process(const control::Caller& caller, const processes::Process& process, Json& list) {
-    const std::string unit = unit_of(process);
+// What is the same for all processes of one combination of groups is made once.
+const Json& Views::shared_facts(Shared& shared, const processes::Process& process) const {
+    const auto [found, is_new] = shared.try_emplace(process.book);
+    if (is_new) {
+        const std::string unit = unit_of(process);
+        found->second = {unit.empty() ? Json() : Json(unit), place_of(process)};
+    }
+    return found->second;
+}
+
+void Views::add_process(const control::Caller& caller, const processes::Process& process, Shared& shared,
+                        Json& list) {
+    const Json& facts = shared_facts(shared, process);
     list.push_back({{"pid", process.pid},
                     {"ppid", process.parent},
                     {"command", command_of(caller, process.pid)},
-                    {"unit", unit.empty() ? Json() : Json(unit)},
+                    {"unit", facts[0]},
                     {"threads", process.threads},
-                    {"place", place_of(process)}});
+                    {"place", facts[1]}});
 }
 
 Views::Answer Views::processes(const control::Caller& caller, std::string_view what) {
@@ -113,18 +124,23 @@ Views::Answer Views::processes(const control::Caller& caller, std::string_view w
     std::sort(members.begin(), members.end(),
               [](const auto* left, const auto* right) { return left->pid < right->pid; });
     Json list = Json::array();
+    Shared shared;
     for (const processes::Process* process : members) {
-        add_process(caller, *process, list);
+        add_process(caller, *process, shared, list);
     }
     return text_of({{"schema", 1}, {"processes", std::move(list)}});
 }
 
-Json Views::group_tree(const control::Caller& caller, GroupId id) {
+Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& commands) {
     const grouping::Group& group = *from_.forest.group(id);
     Json members = Json::array();
     from_.table.for_each_member(id, [&](processes::Process& process) {
         if (!is_ours(process)) {
-            members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
+            const auto [command, is_new] = commands.try_emplace(process.pid);
+            if (is_new) {  // a process is in the tree of every hierarchy
+                command->second = command_of(caller, process.pid);
+            }
+            members.push_back({{"pid", process.pid}, {"command", command->second}});
         }
     });
     Json attributes = Json::object();
@@ -133,30 +149,31 @@ Json Views::group_tree(const control::Caller& caller, GroupId id) {
     }
     Json children = Json::array();
     for (const GroupId child : group.children) {
-        children.push_back(group_tree(caller, child));
+        children.push_back(group_tree(caller, child, commands));
     }
     return {{"name", group.name},
             {"path", from_.forest.path(id)},
-            {"processes", members},
-            {"children", children},
-            {"attributes", attributes}};
+            {"processes", std::move(members)},
+            {"children", std::move(children)},
+            {"attributes", std::move(attributes)}};
 }
 
 Views::Answer Views::tree(const control::Caller& caller, std::string_view name) {
     from_.facts.refresh_processes();
     Json list = Json::array();
+    Commands commands;
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
         if (name.empty() || hierarchy == from_.forest.find_hierarchy(name)) {
             list.push_back({{"name", hierarchy->name},
                             {"controllers", hierarchy->controllers},
-                            {"root", group_tree(caller, hierarchy->root)}});
+                            {"root", group_tree(caller, hierarchy->root, commands)}});
         }
     }
     if (list.empty()) {
         return base::refuse(ENOENT, "there is no hierarchy " + std::string(name),
                             "`gpcsup hierarchy list` shows them");
     }
-    return text_of({{"schema", 1}, {"hierarchies", list}});
+    return text_of({{"schema", 1}, {"hierarchies", std::move(list)}});
 }
 
 Views::Answer Views::get(std::string_view name, std::string_view attribute) {

@@ -2,6 +2,8 @@
 // What people and scripts are shown: the JSON of docs/bus.md, made from the tables as they are now. It
 // changes nothing.
 
+#include <unordered_map>
+
 #include "control/handler.h"
 #include "controllers/dispatcher.h"
 #include "processes/process_table.h"
@@ -66,9 +68,14 @@ class Views {
     void add_details(Json& unit, const units::UnitState& state, std::string_view detail);
     [[nodiscard]] Json limits_of(const grouping::Places& places);
     [[nodiscard]] grouping::Places places_of_unit(const units::UnitState& state) const;
-    [[nodiscard]] Json group_tree(const control::Caller& caller, grouping::GroupId group);
+    // While one answer is made: of each combination of groups, and of each process.
+    using Shared = std::unordered_map<std::uint32_t, Json>;
+    using Commands = std::unordered_map<pid_t, std::string>;
+    [[nodiscard]] const Json& shared_facts(Shared& shared, const processes::Process& process) const;
+    [[nodiscard]] Json group_tree(const control::Caller& caller, grouping::GroupId group, Commands& commands);
     [[nodiscard]] std::string command_of(const control::Caller& caller, pid_t pid);
-    void add_process(const control::Caller& caller, const processes::Process& process, Json& list);
+    void add_process(const control::Caller& caller, const processes::Process& process, Shared& shared,
+                     Json& list);
 
     Sources from_;
     std::uint64_t started_ns_;
