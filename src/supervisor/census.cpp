@@ -11,6 +11,8 @@ namespace gpcsup::supervisor {
 namespace {
 
 constexpr std::size_t events_a_round = 256;  // then others have their turn
+constexpr std::size_t crowd = 1000;          // processes: a clock is read in 0.3 µs
+constexpr std::uint64_t crowd_sample_interval_ns = 1'000'000'000;
 constexpr std::uint64_t settle_interval_ns =
     250'000'000;  // a round reads a file for each parent whose children died
 
@@ -179,14 +181,28 @@ processes::TaskCount Census::count_exactly(grouping::GroupId group) {
     return counter_->exact(group, tracker_->quality());
 }
 
-processes::CpuTime Census::cpu_time(grouping::GroupId group) {
+void Census::settle_when_due() {
     const std::uint64_t now = monotonic_now_ns();
     if (now - last_round_ns_ > settle_interval_ns) {
         last_round_ns_ = now;
         ledger_->bring_up_to_date(*tracker_);
     }
+}
+
+processes::CpuTime Census::cpu_time(grouping::GroupId group) {
+    settle_when_due();
     ledger_->sample_members(group);
     return table_->books().usage(group);
+}
+
+std::unordered_map<grouping::GroupId, processes::CpuTime> Census::cpu_times(grouping::HierarchyId hierarchy) {
+    settle_when_due();
+    const std::uint64_t now = monotonic_now_ns();
+    if (table_->size() < crowd || now - last_sample_ns_ > crowd_sample_interval_ns) {
+        last_sample_ns_ = now;
+        ledger_->sample_members(forest_.hierarchy(hierarchy)->root);
+    }
+    return table_->books().usage_of_all(hierarchy);
 }
 
 processes::GroupKill Census::group_kill(grouping::GroupId group, std::chrono::nanoseconds patience) {

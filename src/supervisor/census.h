@@ -4,6 +4,7 @@
 // CensusNews. It starts and signals nothing.
 
 #include <memory>
+#include <unordered_map>
 
 #include "processes/connector_tracker.h"
 #include "processes/exit_reader.h"
@@ -63,6 +64,10 @@ class Census final : private processes::Observer, private processes::Origins {
     [[nodiscard]] processes::TaskCount count_exactly(grouping::GroupId group);
     // CPU time here and below, sampled now.
     [[nodiscard]] processes::CpuTime cpu_time(grouping::GroupId group);
+    // Of all groups of a hierarchy, for a screen that shows many. In a crowd, clocks are read once a second
+    // at most.
+    [[nodiscard]] std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times(
+        grouping::HierarchyId hierarchy);
     [[nodiscard]] processes::GroupKill group_kill(grouping::GroupId group, std::chrono::nanoseconds patience);
     // Told of each fork with the forking thread and the kernel's time, before the tables are.
     void on_fork_event(std::function<void(pid_t parent_thread, std::uint64_t kernel_ns)> listener) {
@@ -73,6 +78,7 @@ class Census final : private processes::Observer, private processes::Origins {
     class Relay;
     base::Result<> open_ring();
     base::Result<> open_tracker();
+    void settle_when_due();
     // processes::Observer
     void on_fork(const processes::Process* parent, processes::Process& child) override {
         news_.forked(parent, child);
@@ -108,7 +114,8 @@ class Census final : private processes::Observer, private processes::Origins {
     std::unique_ptr<processes::ExitReader> exits_;
     std::function<void(pid_t, std::uint64_t)> fork_event_;
     std::string reason_;
-    std::uint64_t last_round_ns_ = 0;  // of settling
+    std::uint64_t last_round_ns_ = 0;   // of settling
+    std::uint64_t last_sample_ns_ = 0;  // of everybody's clock
     Watch tracker_watch_;
 };
 

@@ -63,6 +63,9 @@ class Supervisor final : private CensusNews, private LiveFacts {
     Json enforcement_of(std::string_view unit) override { return services_->enforcement_of(unit); }
     std::uint64_t log_waiting(std::string_view unit) override { return services_->log_waiting(unit); }
     std::vector<std::string> warnings() override;
+    std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times() override {
+        return census_->cpu_times(Placing::unit_hierarchy);
+    }
     processes::CpuTime cpu_time(grouping::GroupId group) override { return census_->cpu_time(group); }
 
     Surroundings here_;

@@ -28,6 +28,8 @@ class LiveFacts {
     virtual Json enforcement_of(std::string_view unit) = 0;
     virtual std::uint64_t log_waiting(std::string_view unit) = 0;  // bytes that are not in its log yet
     virtual std::vector<std::string> warnings() = 0;
+    // Of every group in the hierarchy `unit`; in a crowd up to a second old.
+    virtual std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times() = 0;
     virtual processes::CpuTime cpu_time(grouping::GroupId group) = 0;
 };
 

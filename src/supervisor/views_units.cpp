@@ -112,8 +112,6 @@ Json Views::unit_summary(const units::UnitState& state) {
 
 void Views::add_details(Json& unit, const units::UnitState& state, std::string_view detail) {
     const units::TimePoint now{std::chrono::nanoseconds(monotonic_now_ns())};
-    const auto group = from_.placing.group_of(state.name);
-    unit["cpu_ns"] = group ? from_.facts.cpu_time(*group).usage_ns : 0;
     unit["memory_pss_kib"] = nullptr;
     unit["limits"] = limits_of(places_of_unit(state));
     unit["exit_code"] = nullptr;
@@ -142,10 +140,18 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
                             std::string_view detail) {
     from_.facts.refresh_processes();
     Json units = Json::array();
+    std::unordered_map<GroupId, processes::CpuTime> of_all;
+    if (names.empty() && detail != "list") {
+        of_all = from_.facts.cpu_times();
+    }
     const auto add = [&](std::string_view name) {
         const units::UnitState& state = *from_.engine.find(name);
         Json unit = unit_summary(state);
         if (detail != "list") {
+            const auto group = from_.placing.group_of(name);
+            unit["cpu_ns"] = !group          ? 0
+                             : names.empty() ? of_all[*group].usage_ns
+                                             : from_.facts.cpu_time(*group).usage_ns;
             add_details(unit, state, detail);
         }
         units.push_back(std::move(unit));
