@@ -61,7 +61,7 @@ class Gpcsup(Peer):
                                                 '[hierarchy.tenant]\ncontrollers = ["numtasks"]\n')
         for index in range(self.count):
             (units / f"s{index}.toml").write_text(f'[service]\ncommand = ["{self.pause}", "{self.fifo}"]\n'
-                                                  'restart = "always"\nrestart_delay = "0s"\nstart_limit = "1000/1s"\n')
+                                                  'restart = "always"\nrestart_delay = "0s"\nstart_limit = "max"\n')
         self.runtime = self.place / "run"
         self.runtime.mkdir(mode=0o700)
 

@@ -11,6 +11,7 @@
 
 #include "init/channel.h"
 #include "init/helpers.h"
+#include "init/memory.h"
 #include "init/say.h"
 
 namespace gpcsup::init {
@@ -245,6 +246,7 @@ void obey(State& state, HelperKind kind, const Received& received, Wishes& wishe
     } else if (message.verb == KeepVerb::ready) {
         helper_of(state, kind).ready = 1;
         helper_of(state, kind).failures = 0;
+        give_back_code();
     } else if (kind == HelperKind::supervisor) {
         obey_supervisor(state, message, wishes);
     } else {

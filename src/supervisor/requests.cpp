@@ -1,6 +1,5 @@
 #include "supervisor/requests.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "base/suggestion.h"
 #include "supervisor/run_request.h"
+#include "sys/memory.h"
 #include "units/names.h"
 
 namespace gpcsup::supervisor {
@@ -55,7 +55,7 @@ base::Result<std::string> Requests::status(const Caller& caller, Names units, Te
     }
     auto answer = own_.views_->status(caller, units, detail);
     if (answer && answer->size() > large_answer) {
-        malloc_trim(0);  // what a thousand units took to describe is not kept
+        sys::give_back_memory();  // what a thousand units took to describe is not kept
     }
     return answer;
 }

@@ -1,15 +1,19 @@
 #include "supervisor/services.h"
 
-#include <malloc.h>
-
 #include <csignal>
 
+#include "sys/memory.h"
 #include "units/names.h"
 
 namespace gpcsup::supervisor {
 
 using grouping::GroupId;
 using units::ActionKind;
+
+namespace {
+// After the boot, when its last starts have been told of: what a thousand of them needed is not needed again.
+constexpr std::uint64_t rest_after_ns = 1'000'000'000;
+}  // namespace
 
 Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots)
     : parts_(parts), slots_(std::move(slots)), logs_(parts.keeper) {
@@ -56,6 +60,11 @@ base::Result<> Services::open() {
         return base::pass(kill_timer);
     }
     kill_timer_ = std::move(*kill_timer);
+    auto rest_timer = parts_.loop.on_time(EventLoop::Priority::clients, [] { sys::give_back_memory(); });
+    if (!rest_timer) {
+        return base::pass(rest_timer);
+    }
+    rest_timer_ = std::move(*rest_timer);
     return {};
 }
 
@@ -204,7 +213,7 @@ void Services::report(const units::Action& action) {
     }
     parts_.chronicle.note("unit-" + std::string(units::name_of(action.to)), body);
     if (action.unit == units::default_target && action.to == units::State::active) {
-        malloc_trim(0);  // what a thousand starts needed is not needed again
+        parts_.loop.arm(rest_timer_, monotonic_now_ns() + rest_after_ns);
     }
 }
 

@@ -142,6 +142,7 @@ class Services final : public UnitStates {
     rlimit descriptor_limit_{};  // as it was when we were started: services get it back
     Watch deadline_;
     Watch kill_timer_;
+    Watch rest_timer_;
     enum class Settling { no, yes } settling_ = Settling::no;
     enum class LogHelper { not_asked, asked } log_helper_ = LogHelper::not_asked;
 };

@@ -1,7 +1,7 @@
 #include "supervisor/supervisor.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
+
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -11,6 +11,7 @@
 #include "supervisor/declaration_json.h"
 #include "supervisor/requests.h"
 #include "supervisor/sockets.h"
+#include "sys/memory.h"
 
 namespace gpcsup::supervisor {
 
@@ -305,7 +306,7 @@ void Supervisor::serve() {
     if (here_.generation == 1) {
         (void)sd_notify(0, "READY=1");  // for a supervisor above us; without NOTIFY_SOCKET it does nothing
     }
-    malloc_trim(0);  // what parsing needed is not needed again
+    sys::give_back_memory();  // what parsing needed is not needed again
 }
 
 // --- gpc-init
