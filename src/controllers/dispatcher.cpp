@@ -394,6 +394,17 @@ void ControllerSet::recover() {
         }
     }
     forest_.drop_unheld();
+    // A group that was to go when empty, and became so just before the predecessor was killed. One that never
+    // had a process is in no book: it waits for its first.
+    processes::Books& books = host_.processes().books();
+    for (std::uint32_t book = 0; book < books.used(); ++book) {
+        for (const GroupId id : books.places(book)) {
+            const Group* group = forest_.group(id);
+            if (group != nullptr && group->auto_remove && group->populated == 0) {
+                forest_.queue_emptied(id);
+            }
+        }
+    }
 }
 
 }  // namespace gpcsup::controllers

@@ -120,6 +120,7 @@ class Forest {
     void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
     // Groups whose `populated` fell to 0 since the last call, that still exist and are still empty.
     [[nodiscard]] std::vector<GroupId> take_emptied();
+    void queue_emptied(GroupId id) { emptied_.push_back(id); }  // it was emptied before a restart
 
   private:
     struct Row {
