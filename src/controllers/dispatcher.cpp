@@ -340,10 +340,17 @@ void ControllerSet::destroy_gone(std::vector<RemovedGroup>& gone) {
     }
 }
 
-ControllerSet::Emptied ControllerSet::collect_empty() {
+ControllerSet::Emptied ControllerSet::collect_empty(std::span<const GroupId> told) {
     Emptied result;
     destroy_gone(result.removed);
     result.emptied = forest_.take_emptied();
+    for (const GroupId id : told) {
+        const Group* group = forest_.group(id);
+        if (group != nullptr && group->populated == 0 &&
+            std::ranges::find(result.emptied, id) == result.emptied.end()) {
+            result.emptied.push_back(id);
+        }
+    }
     for (const GroupId start : result.emptied) {
         for (GroupId at = start; at.value != 0;) {
             const Group* group = forest_.group(at);

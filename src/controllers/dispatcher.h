@@ -71,7 +71,8 @@ class ControllerSet final : public grouping::Participant {
         std::vector<grouping::GroupId> emptied;
         std::vector<RemovedGroup> removed;
     };
-    [[nodiscard]] Emptied collect_empty();
+    // `told`: groups of which somebody has taken the news (Forest::take_emptied) already.
+    [[nodiscard]] Emptied collect_empty(std::span<const grouping::GroupId> told = {});
 
     // After a restart: the forest has been restored from the journal; makes the controllers' state for all of
     // it.

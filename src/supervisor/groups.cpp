@@ -291,8 +291,8 @@ grouping::PlacementOutcome Groups::attach(grouping::Population& population,
     return grouping::place(forest_, participants, population, *this, request);
 }
 
-std::vector<GroupId> Groups::collect_empty() {
-    auto collected = controllers_.collect_empty();
+std::vector<GroupId> Groups::collect_empty(std::span<const GroupId> emptied) {
+    auto collected = controllers_.collect_empty(emptied);
     for (const auto& removed : collected.removed) {
         write_removed(removed.id, removed.full_path);
     }

@@ -52,9 +52,9 @@ class Groups final : public grouping::PlacementLog {
     grouping::PlacementOutcome attach(grouping::Population& population,
                                       const grouping::PlacementRequest& request);
 
-    // After processes came and went: removes own groups that are empty and returns the groups that emptied
-    // and still exist.
-    std::vector<grouping::GroupId> collect_empty();
+    // After processes came and went: of the groups that emptied, removes those that are to go, and returns
+    // those that still exist.
+    std::vector<grouping::GroupId> collect_empty(std::span<const grouping::GroupId> emptied);
 
     // grouping::PlacementLog
     base::Result<std::uint64_t> intend(std::span<const grouping::Relocation> relocations) override;

@@ -57,7 +57,7 @@ base::Result<> Requests::create_hierarchy(const Caller& caller, Text name, Names
     if (!made) {
         return base::pass(made);
     }
-    own_.services_->hierarchies_changed();
+    own_.services_->place_domains();
     return {};
 }
 
@@ -73,7 +73,7 @@ base::Result<> Requests::remove_hierarchy(const Caller& caller, Text name) {
     if (auto removed = own_.groups_->remove_hierarchy(*found); !removed) {
         return removed;
     }
-    own_.services_->hierarchies_changed();
+    own_.services_->place_domains();
     return {};
 }
 
@@ -89,7 +89,7 @@ base::Result<> Requests::rebind_hierarchy(const Caller& caller, Text name, Names
     if (auto rebound = own_.groups_->rebind_hierarchy(*found, controllers); !rebound) {
         return rebound;
     }
-    own_.services_->hierarchies_changed();
+    own_.services_->place_domains();
     return {};
 }
 

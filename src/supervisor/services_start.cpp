@@ -305,7 +305,7 @@ void Services::moved(std::string_view unit, const processes::Process& process) {
 
 // Which group counts for a filtered process follows from where the controllers are bound. Everybody is in the
 // root of a hierarchy that came or lost its groups, so only the rows of the table change, nobody's place.
-void Services::hierarchies_changed() {
+void Services::place_domains() {
     for (const auto& [unit, live] : live_) {
         const units::UnitState* state = parts_.engine.find(unit);
         const processes::Process* main =

@@ -184,6 +184,7 @@ base::Result<> Supervisor::restore_everything() {
         return done;
     }
     groups_->settle_placements(recorded_, *population_);
+    services_->place_domains();
     enforcer_->retire_unclaimed();
     if (auto watching = census_->watch(); !watching) {
         return watching;
@@ -409,6 +410,7 @@ void Supervisor::exited(const processes::Process& process) {
 
 void Supervisor::emptied(GroupId group) {
     groups_changed_ = true;
+    emptied_.push_back(group);
     if (const grouping::Group* known = forest_.group(group);
         known != nullptr && known->hierarchy == Placing::unit_hierarchy) {
         services_->emptied(group);
@@ -433,7 +435,7 @@ void Supervisor::news_taken() {
 // What emptied, or lost its last holder, may go, and with it somebody's wait may be over.
 void Supervisor::tidy_groups() {
     while (std::exchange(groups_changed_, false)) {
-        (void)groups_->collect_empty();
+        (void)groups_->collect_empty(std::exchange(emptied_, {}));
         removals_->review();
     }
 }

@@ -99,6 +99,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     bool degraded_by_boot_ = false;
     bool booted_ = false;
     std::optional<wire::StopHow> ending_;
+    std::vector<grouping::GroupId> emptied_;
     bool groups_changed_ = true;  // at first: a predecessor may have been cut off
     int exit_status_ = 0;
 };
