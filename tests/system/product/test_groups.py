@@ -253,15 +253,14 @@ class Groups(GroupCase):
         cpu = max(os.sched_getaffinity(0))
         self.run_gpcsup("group", "create", "compute:/charlie")
         self.run_gpcsup("set", "compute:/charlie", f"cpuset.cpus={cpu}")
-        shell = self.sleeper("compute:/charlie", command=("sh", "-c", "sleep 100000 & wait"))
-        events = Events(self.supervisor)
-        self.addCleanup(events.close)
-        rows = lambda: self.supervisor.json("ps", "compute:/charlie")["processes"]
-        self.eventually(lambda: len(rows()) == 2 or self.run_gpcsup("status") is None, 10, events, "the shell's child")             if len(rows()) < 2 else None
-        for row in rows():
+        client = self.supervisor.popen("run", "-g", "compute:/charlie", "--", "sh", "-c",
+                                       "sleep 100000 & echo $$ $!; wait", stdout=subprocess.PIPE)
+        shell, child = map(int, client.stdout.readline().split())
+        rows = {row["pid"]: row for row in self.supervisor.json("ps", "compute:/charlie")["processes"]}
+        self.assertEqual({shell, child}, set(rows))
+        for pid, row in rows.items():
             self.assertEqual("/charlie", row["place"]["compute"])
-            self.assertEqual(str(cpu), status_field(row["pid"], "Cpus_allowed_list"))
-        self.assertIn(shell, [row["pid"] for row in rows()])
+            self.assertEqual(str(cpu), status_field(pid, "Cpus_allowed_list"))
 
     def test_a_fresh_child(self):
         self.start()
@@ -427,6 +426,7 @@ class Removal(GroupCase):
             waiting.wait(0.3)
         waiting.kill()
         waiting.wait()
+        self.run_gpcsup("status")  # answered after the end of that connection was seen
         os.kill(pid, signal.SIGKILL)
         wait_gone(pid, 10)
         self.assertIn("compute:/a", self.groups("compute"))
