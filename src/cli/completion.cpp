@@ -302,7 +302,8 @@ std::string zsh_verbs(std::string_view first) {
     }
     if (first.empty()) {
         text +=
-            "        'group:create, remove, rename or list groups'\n        'hierarchy:create, remove, rebind or list "
+            "        'group:create, remove, rename or list groups'\n        'hierarchy:create, remove, "
+            "rebind or list "
             "hierarchies'\n";
     }
     return text;

@@ -58,8 +58,8 @@ void add_group_children(Branch& branch, const Json& group, const Look& look) {
 
 Branch group_branch(const Json& group, const Look& look) {
     const std::string_view mark = text_of(group, "state") == "dying" ? " (dying)" : "";
-    Branch branch{paint(look, Tone::strong, text_of(group, "name")) + std::string(mark) + attribute_text(group),
-                  {}};
+    Branch branch{
+        paint(look, Tone::strong, text_of(group, "name")) + std::string(mark) + attribute_text(group), {}};
     add_group_children(branch, group, look);
     return branch;
 }
@@ -113,11 +113,7 @@ std::string holders_text(const Json& held_by) {
 }
 
 std::string render_groups(const Json& answer, const Look& look) {
-    Table table({{"GROUP"},
-                 {"PROCESSES", Align::right},
-                 {"CHILDREN", Align::right},
-                 {"UNIT"},
-                 {"STATE"}});
+    Table table({{"GROUP"}, {"PROCESSES", Align::right}, {"CHILDREN", Align::right}, {"UNIT"}, {"STATE"}});
     for (const Json& group : list_of(answer, "groups")) {
         const std::string unit = text_of(group, "unit");
         const std::string state = text_of(group, "state");

@@ -46,9 +46,9 @@ base::Result<std::string> user_number(const std::string& value) {
     }
     errno = 0;
     const passwd* user = ::getpwnam(value.c_str());
-    return user != nullptr ? base::Result<std::string>(std::to_string(user->pw_uid))
-                           : base::refuse(ENOENT, "there is no user \"" + value + "\"",
-                                          "a name, a number, or \"none\"");
+    return user != nullptr
+               ? base::Result<std::string>(std::to_string(user->pw_uid))
+               : base::refuse(ENOENT, "there is no user \"" + value + "\"", "a name, a number, or \"none\"");
 }
 
 bool is_group(const std::string& word) {

@@ -8,7 +8,8 @@ namespace gpcsup::cli {
 namespace {
 
 // The name, then any number of controllers.
-using Change = base::Result<> (control::Client::*)(const std::string& name, const control::Names& controllers);
+using Change = base::Result<> (control::Client::*)(const std::string& name,
+                                                   const control::Names& controllers);
 
 base::Result<int> with_controllers(Session& session, Change change) {
     auto client = session.client();

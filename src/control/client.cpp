@@ -267,8 +267,9 @@ base::Result<Json> Client::remove_group(const std::string& group, RemoveHow how,
     using Clock = std::chrono::steady_clock;
     const auto end = Clock::now() + timeout;
     std::string words;
-    for (const auto& [flag, word] : {std::pair(RemoveHow::kill, "kill"), std::pair(RemoveHow::recursive, "recursive"),
-                                     std::pair(RemoveHow::wait, "wait")}) {
+    for (const auto& [flag, word] :
+         {std::pair(RemoveHow::kill, "kill"), std::pair(RemoveHow::recursive, "recursive"),
+          std::pair(RemoveHow::wait, "wait")}) {
         if ((static_cast<unsigned>(how) & static_cast<unsigned>(flag)) != 0) {
             words += (words.empty() ? "" : " ") + std::string(word);
         }

@@ -25,7 +25,8 @@ struct Caller {  // from the socket's peer credentials, never from NSS
     std::uint64_t connection = 0;
 };
 
-// A reply that is given later (methods Wait, RemoveGroup). Dropping it unanswered ends the caller's call with an error.
+// A reply that is given later (methods Wait, RemoveGroup). Dropping it unanswered ends the caller's call with
+// an error.
 class Reply {
   public:
     using Send = std::function<void(const base::Result<std::string>&)>;

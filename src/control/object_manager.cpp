@@ -235,7 +235,8 @@ int hierarchy_call(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (code < 0) {
         return code;
     }
-    return answer(call, (session_of(data).handler.*function)(session_of(data).caller, name, controllers), error);
+    return answer(call, (session_of(data).handler.*function)(session_of(data).caller, name, controllers),
+                  error);
 }
 
 int remove_hierarchy(sd_bus_message* call, void* data, sd_bus_error* error) {

@@ -77,8 +77,8 @@ std::optional<std::string_view> ControllerSet::unbound_account(std::string_view 
     return bound->name;
 }
 
-// An unbound controller accounts everything at the root of the hierarchy that always exists and that everybody
-// is in. It is no binding: no path leads from the controller's name there, and no setting.
+// An unbound controller accounts everything at the root of the hierarchy that always exists and that
+// everybody is in. It is no binding: no path leads from the controller's name there, and no setting.
 void ControllerSet::open_account(Bound& bound) {
     const GroupId everybody = forest_.hierarchy(HierarchyId{0})->root;
     if (!bound.hierarchy && !bound.account && bound.controller->create(everybody, GroupId{})) {
@@ -113,9 +113,10 @@ void ControllerSet::bind_slots() {
 base::Result<> ControllerSet::check_names(std::string_view hierarchy,
                                           std::span<const std::string> controllers) const {
     if (find(hierarchy) != nullptr && std::ranges::find(controllers, hierarchy) == controllers.end()) {
-        return base::refuse(EINVAL, "hierarchy " + std::string(hierarchy) +
-                                        " would have the name of a controller that is not in it",
-                            "choose another name");
+        return base::refuse(
+            EINVAL,
+            "hierarchy " + std::string(hierarchy) + " would have the name of a controller that is not in it",
+            "choose another name");
     }
     for (const std::string& name : controllers) {
         if (auto known = require_controller(name); !known) {

@@ -44,8 +44,8 @@ base::Result<> may_manage(const Forest& forest, std::uint32_t uid, GroupId id, M
     if (at == nullptr) {
         return base::refuse(ENOENT, "there is no such group");
     }
-    const std::string act = "uid " + std::to_string(uid) + " may not " + std::string(verb(what)) + " " +
-                            forest.full_path(id);
+    const std::string act =
+        "uid " + std::to_string(uid) + " may not " + std::string(verb(what)) + " " + forest.full_path(id);
     if (what == Manage::set_owner) {
         return base::refuse(EACCES, act, "only root and the supervisor's own user may");
     }

@@ -10,8 +10,8 @@ namespace gpcsup::grouping {
 
 // What somebody wants to do with a group.
 enum class Manage {
-    create,     // a group in it
-    remove,     // the group itself
+    create,  // a group in it
+    remove,  // the group itself
     rename,
     set_limit,  // an attribute that binds the group: a controller's, or group.max_*
     set_flag,   // an attribute that binds nobody

@@ -26,16 +26,16 @@ struct Group {
     HierarchyId hierarchy;
     std::string name;  // last component; empty at the root
     std::vector<GroupId> children;
-    std::uint32_t processes = 0;  // live processes whose membership names this very group
-    std::uint32_t populated = 0;  // live processes here and below
-    bool dying = false;           // removed, but a controller still holds a reference
-    bool auto_remove = false;     // goes when it becomes empty (a unit's own group under its place)
-    bool notify_on_release = false;              // a new child has its parent's
-    bool clone_children = false;                 // a new child has its parent's
-    std::uint32_t descendants = 0;               // groups below that are not dying
-    std::optional<std::uint64_t> max_depth;      // levels that may be below; none = any number
+    std::uint32_t processes = 0;     // live processes whose membership names this very group
+    std::uint32_t populated = 0;     // live processes here and below
+    bool dying = false;              // removed, but a controller still holds a reference
+    bool auto_remove = false;        // goes when it becomes empty (a unit's own group under its place)
+    bool notify_on_release = false;  // a new child has its parent's
+    bool clone_children = false;     // a new child has its parent's
+    std::uint32_t descendants = 0;   // groups below that are not dying
+    std::optional<std::uint64_t> max_depth;  // levels that may be below; none = any number
     std::optional<std::uint64_t> max_descendants;
-    std::optional<std::uint32_t> owner;  // uid to whom the groups below are delegated; none = nobody
+    std::optional<std::uint32_t> owner;          // uid to whom the groups below are delegated; none = nobody
     std::map<std::string, std::string> holders;  // controller → why, while it holds a reference
 };
 

@@ -140,14 +140,16 @@ base::Result<> Forest::check_room(GroupId parent) const {
     for (const Group* at = group(parent); at != nullptr; at = group(at->parent)) {
         ++level;
         if (at->max_depth && level > *at->max_depth) {
-            return base::refuse(EAGAIN, what + full_path(at->id) + " allows " +
-                                            plural(*at->max_depth, "level", "levels") + " of groups below it",
+            return base::refuse(EAGAIN,
+                                what + full_path(at->id) + " allows " +
+                                    plural(*at->max_depth, "level", "levels") + " of groups below it",
                                 "see group.max_depth");
         }
         if (at->max_descendants && at->descendants >= *at->max_descendants) {
-            return base::refuse(EAGAIN, what + full_path(at->id) + " allows " +
-                                            plural(*at->max_descendants, "group", "groups") +
-                                            " below it and has " + std::to_string(at->descendants),
+            return base::refuse(EAGAIN,
+                                what + full_path(at->id) + " allows " +
+                                    plural(*at->max_descendants, "group", "groups") + " below it and has " +
+                                    std::to_string(at->descendants),
                                 "see group.max_descendants");
         }
     }
@@ -277,10 +279,10 @@ std::string Forest::busy_reason(GroupId id) const {
         for (const int pid : list_members_ ? list_members_(id, most_named) : std::vector<int>{}) {
             names.push_back(std::to_string(pid));
         }
-        reason += (reason.empty() ? "" : "; ") + plural(at->populated, "process is", "processes are") +
-                  " in it" + (children > 0 ? " or below" : "") +
-                  (names.empty() ? ""
-                                 : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
+        reason +=
+            (reason.empty() ? "" : "; ") + plural(at->populated, "process is", "processes are") + " in it" +
+            (children > 0 ? " or below" : "") +
+            (names.empty() ? "" : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
     }
     return reason.empty() && at->dying ? holders_of(*at) : reason;
 }

@@ -30,8 +30,8 @@ class Groups final : public grouping::PlacementLog {
                                                          std::span<const std::string> controllers);
     base::Result<> remove_hierarchy(grouping::HierarchyId id);
     base::Result<> rebind_hierarchy(grouping::HierarchyId id, std::span<const std::string> controllers);
-    // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`. What is made belongs to
-    // `creator`, or to whom its parent belongs.
+    // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`. What is made belongs
+    // to `creator`, or to whom its parent belongs.
     enum class Parents { must_exist, made };
     base::Result<grouping::GroupId> create(std::string_view full_path, Parents parents,
                                            std::optional<std::uint32_t> creator = std::nullopt);

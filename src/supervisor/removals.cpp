@@ -44,7 +44,8 @@ void Removals::ask(const Wish& wish, control::Reply reply) {
     const std::string path = forest_.full_path(wish.group);
     const bool never = group == nullptr || group->parent == grouping::GroupId{};
     // Killing what is in a group that has groups below it would not make it go.
-    const bool futile = !never && wish.means == Means::kill && wish.reach == Reach::group && group->descendants > 0;
+    const bool futile =
+        !never && wish.means == Means::kill && wish.reach == Reach::group && group->descendants > 0;
     const bool at_once = wish.means == Means::emptiness && wish.patience == Patience::none;
     if (never || futile || at_once || !in_the_way(wish)) {
         auto done = remove(wish);

@@ -31,11 +31,11 @@ class Removals {
         : loop_(loop), forest_(forest), groups_(groups), kill_(std::move(kill)) {}
 
     base::Result<> open();
-    // Answers with {"schema", "group", "state": "removed" or "dying", "held_by"}, EBUSY or ETIMEDOUT with what
-    // is in the way.
+    // Answers with {"schema", "group", "state": "removed" or "dying", "held_by"}, EBUSY or ETIMEDOUT with
+    // what is in the way.
     void ask(const Wish& wish, control::Reply reply);
-    void review();                             // something emptied or went
-    void drop(std::uint64_t connection);       // its client has gone
+    void review();                        // something emptied or went
+    void drop(std::uint64_t connection);  // its client has gone
 
     static constexpr std::size_t most_waits = 256;
 

@@ -153,8 +153,8 @@ base::Result<Removals::Wish> Requests::removal_of(const Caller& caller, Text gro
         } else if (word == "wait") {
             wish.patience = Removals::Patience::waits;
         } else {
-            return base::refuse(EINVAL, "remove how? \"" + std::string(word) +
-                                            "\" is none of kill, recursive, wait");
+            return base::refuse(EINVAL,
+                                "remove how? \"" + std::string(word) + "\" is none of kill, recursive, wait");
         }
     }
     return wish;
@@ -189,8 +189,9 @@ base::Result<> Requests::rename_group(const Caller& caller, Text group, Text nam
         return allowed;
     }
     if (name.find('/') != Text::npos) {
-        return base::refuse(EINVAL, "a group is renamed in its place: " + std::string(name) +
-                                        " would be in another parent than " + own_.forest_.full_path(*found),
+        return base::refuse(EINVAL,
+                            "a group is renamed in its place: " + std::string(name) +
+                                " would be in another parent than " + own_.forest_.full_path(*found),
                             "make a new group there and attach the processes to it");
     }
     return own_.groups_->rename(*found, name);

@@ -315,11 +315,12 @@ void Services::place_domains() {
         if (live.domain == 0 || declaration == nullptr || !group) {
             continue;
         }
-        const grouping::Places places = main != nullptr ? parts_.census.table().places(*main)
-                                                        : parts_.placing.existing(*declaration);
+        const grouping::Places places =
+            main != nullptr ? parts_.census.table().places(*main) : parts_.placing.existing(*declaration);
         parts_.enforcer.move_domain(live.domain, places);
         parts_.census.table().for_each_member_below(*group, [&](processes::Process& process) {
-            parts_.enforcer.move_process(process.pid, live.domain, parts_.census.table().places(process), places);
+            parts_.enforcer.move_process(process.pid, live.domain, parts_.census.table().places(process),
+                                         places);
         });
     }
 }

@@ -143,13 +143,15 @@ TEST_CASE("A signal is not sent twice: a supervisor that goes before it answers 
     CHECK(fake.seen().calls == 1);
 }
 
-TEST_CASE("A removal that waits is asked for again when the supervisor is replaced and the group is still there") {
+TEST_CASE(
+    "A removal that waits is asked for again when the supervisor is replaced and the group is still there") {
     FakeSupervisor fake(Manner::swallows_calls);
     control::Client client(fake.runtime());
     REQUIRE(client.open());
     using control::RemoveHow;
     auto removing = std::async(std::launch::async, [&] {
-        return client.remove_group("tenant:/a", RemoveHow::kill | RemoveHow::recursive | RemoveHow::wait, 60s);
+        return client.remove_group("tenant:/a", RemoveHow::kill | RemoveHow::recursive | RemoveHow::wait,
+                                   60s);
     });
     fake.wait_for_calls(1);
     CHECK(std::string(fake.seen().remove_how.data()) == "kill recursive wait");
@@ -167,8 +169,9 @@ TEST_CASE("Hierarchies are made again with the same words, which is harmless") {
     FakeSupervisor fake(Manner::swallows_calls);
     control::Client client(fake.runtime());
     REQUIRE(client.open());
-    auto creating =
-        std::async(std::launch::async, [&] { return client.create_hierarchy("h", {"cpuset", "numtasks"}); });
+    auto creating = std::async(std::launch::async, [&] {
+        return client.create_hierarchy("h", {"cpuset", "numtasks"});
+    });
     fake.wait_for_calls(1);
     fake.kill();
     fake.serve(Manner::answers);

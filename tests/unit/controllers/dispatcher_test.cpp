@@ -151,8 +151,14 @@ TEST_CASE_METHOD(Fixture, "all values of a group") {
     for (const NamedValue& each : set.get_all(acme)) {
         names.push_back(each.name);
     }
-    Words expected{"numtasks.limit",         "numtasks.current",   "numtasks.peak", "numtasks.failcnt",
-                   "numtasks.process_limit", "numtasks.processes", "tally.forks",   "tally.exits",
+    Words expected{"numtasks.limit",
+                   "numtasks.current",
+                   "numtasks.peak",
+                   "numtasks.failcnt",
+                   "numtasks.process_limit",
+                   "numtasks.processes",
+                   "tally.forks",
+                   "tally.exits",
                    "tally.weight"};
     for (const Attribute& each : core_attributes()) {
         expected.push_back("group." + std::string(each.name));

@@ -6,7 +6,7 @@
 
 #include "controllers/core_attributes.h"
 #include "controllers/fake_host.h"
-#include "controllers/holder_controller.h"
+#include "controllers/lodger.h"
 
 using namespace gpcsup;
 using namespace gpcsup::controllers;
@@ -199,7 +199,8 @@ TEST_CASE_METHOD(Fixture, "a hold is taken anew by the controller after a restar
     CHECK(fresh.trees().group(living) != nullptr);
 }
 
-TEST_CASE_METHOD(Fixture, "a group that was to go when empty goes after a restart, unless it never had a process") {
+TEST_CASE_METHOD(Fixture,
+                 "a group that was to go when empty goes after a restart, unless it never had a process") {
     const auto tree = make("tree", {});
     const auto used = *set.create_path(tree, "/used");
     const auto fresh = *set.create_path(tree, "/fresh");

@@ -22,8 +22,8 @@ struct Fixture {
         for (const auto& [what, letter] :
              {std::pair(Manage::create, 'c'), std::pair(Manage::remove, 'r'), std::pair(Manage::rename, 'n'),
               std::pair(Manage::set_limit, 'l'), std::pair(Manage::set_flag, 'f'),
-              std::pair(Manage::set_owner, 'o'), std::pair(Manage::attach, 'a'), std::pair(Manage::signal, 's'),
-              std::pair(Manage::freeze, 'z')}) {
+              std::pair(Manage::set_owner, 'o'), std::pair(Manage::attach, 'a'),
+              std::pair(Manage::signal, 's'), std::pair(Manage::freeze, 'z')}) {
             acts += may_manage(forest, uid, group, what) ? letter : '-';
         }
         return acts;
@@ -41,7 +41,8 @@ TEST_CASE_METHOD(Fixture, "a delegated subtree is its owner's, its top only with
     CHECK(may(1001, below) == "---------");
 }
 
-TEST_CASE_METHOD(Fixture, "a group that the owner made and owns is his whole, a stranger's part below it is both's") {
+TEST_CASE_METHOD(Fixture,
+                 "a group that the owner made and owns is his whole, a stranger's part below it is both's") {
     forest.group(below)->owner = owner;
     CHECK(may(owner, below) == "crnlf-asz");
     forest.group(below)->owner = 1001;
@@ -62,15 +63,18 @@ TEST_CASE_METHOD(Fixture, "refusals say whose it is") {
         CHECK(refused.error().code == EACCES);
         return refused.error().message();
     };
-    CHECK(message(owner, top, Manage::remove) ==
-          "uid 1000 may not remove tenant:/acme/top; it is the top of what is delegated to that user; below it "
-          "he may");
+    CHECK(
+        message(owner, top, Manage::remove) ==
+        "uid 1000 may not remove tenant:/acme/top; it is the top of what is delegated to that user; below it "
+        "he may");
     CHECK(message(7, top, Manage::create) ==
           "uid 7 may not create groups in tenant:/acme/top; it is delegated to uid 1000");
-    CHECK(message(7, beside, Manage::set_limit) ==
-          "uid 7 may not set limits of tenant:/acme/other; it is not delegated to that user, see group.owner");
-    CHECK(message(owner, below, Manage::set_owner) ==
-          "uid 1000 may not change the owner of tenant:/acme/top/a/b; only root and the supervisor's own user "
-          "may");
+    CHECK(
+        message(7, beside, Manage::set_limit) ==
+        "uid 7 may not set limits of tenant:/acme/other; it is not delegated to that user, see group.owner");
+    CHECK(
+        message(owner, below, Manage::set_owner) ==
+        "uid 1000 may not change the owner of tenant:/acme/top/a/b; only root and the supervisor's own user "
+        "may");
     CHECK(may_manage(forest, owner, GroupId{999}, Manage::create).error().code == ENOENT);
 }

@@ -228,7 +228,8 @@ TEST_CASE_METHOD(Fixture, "what is in the way is named whole") {
     CHECK(forest.remove_group(web));
     forest.hold(acme, "numfiles", "2 files");
     CHECK(forest.remove_group(acme));
-    CHECK(forest.groups_in_the_way(tenant) == "it has the child acme (it is dying, held by numfiles (2 files))");
+    CHECK(forest.groups_in_the_way(tenant) ==
+          "it has the child acme (it is dying, held by numfiles (2 files))");
     forest.acquire(MembershipId{0});  // a process in the root is in nobody's way
     forest.drop_hold(acme, "numfiles");
     CHECK(forest.groups_in_the_way(tenant).empty());
@@ -238,9 +239,10 @@ TEST_CASE_METHOD(Fixture, "what is in the way is named whole") {
 TEST_CASE_METHOD(Fixture, "a controller that is in no hierarchy is told of") {
     forest.set_unbound({"cpuacct"});
     CHECK(forest.resolve("cpuacct:/").error().code == EINVAL);
-    CHECK(forest.resolve("cpuacct:/a").error().message() ==
-          "controller cpuacct is unbound and has no groups: it accounts everything in one place; bind it with "
-          "gpcsup hierarchy create or rebind");
+    CHECK(
+        forest.resolve("cpuacct:/a").error().message() ==
+        "controller cpuacct is unbound and has no groups: it accounts everything in one place; bind it with "
+        "gpcsup hierarchy create or rebind");
     CHECK(forest.resolve("cpuact:/").error().message() ==
           "there is no hierarchy or bound controller 'cpuact'; did you mean 'cpuacct'?");
 }
