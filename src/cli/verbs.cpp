@@ -212,7 +212,7 @@ std::vector<Verb> group_verbs() {
          "the groups;\n"
          "--recursive --kill removes all there is. A group that a controller still holds is dying until that "
          "lets it go.",
-         {{"-w,--wait", "[=D]", "wait until it is empty, or for this time (exit code 2)"},
+         {{"--wait", "[=D]", "wait until it is empty, or for this time (exit code 2)"},
           {"--kill", "", "kill the processes in it first"},
           {"-r,--recursive", "", "with the groups below it"}},
          {{"HIERARCHY:PATH", 1, 0, Completes::group}},

@@ -242,14 +242,13 @@ base::Result<> Client::rebind_hierarchy(const std::string& name, const Names& co
 
 // Where it is not there the second time, the first call removed it.
 base::Result<> Client::remove_hierarchy(const std::string& name) {
-    const std::string text = name;
-    Request request = query("RemoveHierarchy", text);
+    Request request = query("RemoveHierarchy", name);
     request.repeat = Repeat::never;
     auto done = tell(request);
     if (done || done.error().code != EPIPE) {
         return done;
     }
-    done = tell(query("RemoveHierarchy", text));
+    done = tell(query("RemoveHierarchy", name));
     return done || done.error().code != ENOENT ? done : base::Result<>();
 }
 

@@ -252,6 +252,7 @@ base::Result<> Forest::rename_group(GroupId id, std::string_view name) {
 
 std::string Forest::holders_of(const Group& group) const {
     std::vector<std::string> names;
+    names.reserve(group.holders.size());
     for (const auto& [controller, why] : group.holders) {
         names.push_back(std::string(controller).append(" (").append(why).append(")"));
     }

@@ -102,6 +102,9 @@ base::Result<> Requests::set(const Caller& caller, Text group,
     if (!found) {
         return base::pass(found);
     }
+    if (settings.empty()) {
+        return base::refuse(EINVAL, "which attribute is to be set?");
+    }
     std::vector<controllers::SettingText> texts;
     for (const auto& [name, value] : settings) {
         if (auto allowed = may_manage(caller, *found, kind_of(name)); !allowed) {

@@ -495,7 +495,10 @@ class Delegation(GroupCase):
         self.theirs("group", "rename", "tenant:/acme/own/a", "c")
         self.theirs("set", "tenant:/acme/own", "group.notify_on_release=true")
         self.kill_supervisor()
-        self.theirs("group", "remove", "-r", "tenant:/acme/own/c")
+        pid = self.sleeper("tenant:/acme/own/c/b")
+        self.theirs("group", "remove", "-r", "tenant:/acme/own/c", status=1, says=str(pid))
+        self.theirs("group", "remove", "-r", "--kill", "tenant:/acme/own/c")
+        self.assertTrue(wait_gone(pid, 5))
         self.run_gpcsup("group", "create", "tenant:/acme/own/by-root")
         self.assertEqual(self.uid, self.get("tenant:/acme/own/by-root", "group.owner"), "inherited from the parent")
 
