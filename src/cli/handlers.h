@@ -42,6 +42,8 @@ base::Result<int> do_halt(Session& session);
 base::Result<int> do_exit(Session& session);
 base::Result<int> do_reexec(Session& session);
 
+base::Result<int> do_snapshot(Session& session);
+base::Result<int> do_apply(Session& session);
 base::Result<int> do_check(Session& session);
 base::Result<int> do_enable(Session& session);
 base::Result<int> do_disable(Session& session);

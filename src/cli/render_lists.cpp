@@ -173,6 +173,12 @@ std::string render_attached(const Json& answer, const Look& look) {
 
 std::string render_why(const Json& answer, const Look& look) {
     std::string text;
+    for (const Json& place : list_of(answer, "places")) {
+        text += paint(look, Tone::strong, text_of(place, "group")) + ": " + text_of(place, "reason") + "\n";
+    }
+    if (!text.empty()) {
+        return text;
+    }
     std::string indent;
     for (const Json& cause : list_of(answer, "causes")) {
         const std::string state = text_of(cause, "state");

@@ -84,10 +84,11 @@ std::vector<Verb> reading_verbs() {
          do_is_active},
         {"why",
          reading,
-         "tells why a unit is in its state: the chain of causes",
-         "",
+         "tells why a unit is in its state, or a process in its groups",
+         "Of a unit the chain of causes; of a process, by its pid, who or which rule placed it in each "
+         "hierarchy.",
          {},
-         {one_unit},
+         {{"UNIT or PID", 1, 1, Completes::unit}},
          do_why,
          Reads::json},
         {"log",
@@ -293,6 +294,30 @@ std::vector<Verb> other_verbs() {
          {},
          {{"FILE", 1, 0, Completes::file}},
          do_check,
+         Reads::json},
+        {"snapshot",
+         files,
+         "prints the groups as they are as the gpcsup.toml that would make them",
+         "Settings that are not the default, and the placement rules, are in it. Groups that go when they "
+         "are "
+         "empty (those of units'\n"
+         "own, those made by rules) are left out, with a comment.",
+         {},
+         {},
+         do_snapshot,
+         Reads::json},
+        {"apply",
+         files,
+         "makes the files on disk be in force: shows the plan, then carries it out",
+         "All or nothing: a problem in any file, or a step that would be refused, changes nothing. Units "
+         "whose "
+         "files changed and that\n"
+         "run go on as they are until they are restarted; the plan names them. Groups that were made at run "
+         "time "
+         "stay.",
+         {{"-n,--dry-run", "", "show the plan and change nothing"}},
+         {},
+         do_apply,
          Reads::json},
         {"enable",
          files,

@@ -50,17 +50,22 @@ std::string path_fault(std::string_view path) {
 
 class HierarchyReader {
   public:
-    explicit HierarchyReader(const AttributeCatalogue* catalogue) : catalogue_(catalogue) {}
+    HierarchyReader(const AttributeCatalogue* catalogue, const base::Accounts* accounts)
+        : catalogue_(catalogue), accounts_(accounts) {}
 
     void read(const Node& root) {
         for (const Entry& entry : root.entries) {
+            if (entry.key == "rule") {
+                continue;  // they name hierarchies, which may come later
+            }
             if (entry.key != "hierarchy") {
-                constexpr std::array<std::string_view, 1> known = {"hierarchy"};
+                constexpr std::array<std::string_view, 2> known = {"hierarchy", "rule"};
                 const auto near = base::nearest(entry.key, known);
                 problem(entry.place, entry.key,
                         "unknown key " + in_quotes(entry.key) + " in gpcsup.toml" +
-                            (near ? "; did you mean [hierarchy.NAME]?"
-                                  : "; units are declared in files of their own"));
+                            (!near             ? "; units are declared in files of their own"
+                             : *near == "rule" ? "; did you mean [[rule]]?"
+                                               : "; did you mean [hierarchy.NAME]?"));
             } else if (entry.value.kind != NodeKind::table) {
                 problem(entry.place, entry.key, "write [hierarchy.NAME] and its keys below");
             } else {
@@ -68,6 +73,9 @@ class HierarchyReader {
                     read_hierarchy(hierarchy);
                 }
             }
+        }
+        if (const Entry* rules = root.find("rule")) {
+            read_rules_of(rules->value);
         }
     }
 
@@ -78,6 +86,17 @@ class HierarchyReader {
     }
 
   private:
+    void read_rules_of(const Node& list) {
+        std::vector<std::string_view> known;
+        for (const HierarchyDeclaration& hierarchy : result_.hierarchies) {
+            known.push_back(hierarchy.name);
+            known.insert(known.end(), hierarchy.controllers.begin(), hierarchy.controllers.end());
+        }
+        RuleTable table = read_rules(list, known, accounts_);
+        result_.rules = std::move(table.rules);
+        std::ranges::move(table.problems, std::back_inserter(result_.problems));
+    }
+
     void read_hierarchy(const Entry& entry) {
         const std::string key = "hierarchy." + entry.key;
         if (entry.value.kind != NodeKind::table) {
@@ -181,6 +200,7 @@ class HierarchyReader {
     }
 
     const AttributeCatalogue* catalogue_;
+    const base::Accounts* accounts_;
     HierarchyFile result_;
     std::map<std::string, std::string> bound_;  // controller → hierarchy
     std::vector<std::string> names_;
@@ -211,9 +231,9 @@ void check_settings(HierarchyFile& file) {
 }  // namespace
 
 HierarchyFile read_hierarchies(std::string_view file, std::string_view text,
-                               const AttributeCatalogue* catalogue) {
+                               const AttributeCatalogue* catalogue, const base::Accounts* accounts) {
     const auto parsed = parse_document(text, file);
-    HierarchyReader reader(catalogue);
+    HierarchyReader reader(catalogue, accounts);
     if (const auto* problem = std::get_if<Located>(&parsed)) {
         HierarchyFile result;
         result.problems.push_back(*problem);

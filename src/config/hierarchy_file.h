@@ -1,6 +1,6 @@
 #pragma once
-// gpcsup.toml: which hierarchies there are, which controllers drive each, and which groups exist from the
-// start. No file is opened in here.
+// gpcsup.toml: which hierarchies there are, which controllers drive each, which groups exist from the start,
+// and which rules place processes. No file is opened in here.
 
 #include <string>
 #include <string_view>
@@ -9,6 +9,7 @@
 #include "config/attribute_settings.h"
 #include "config/catalogue.h"
 #include "config/located.h"
+#include "config/rule_table.h"
 
 namespace gpcsup::config {
 
@@ -30,10 +31,12 @@ struct HierarchyDeclaration {
 
 struct HierarchyFile {
     std::vector<HierarchyDeclaration> hierarchies;
-    std::vector<Located> problems;  // what they are about is left out of `hierarchies`
+    std::vector<grouping::Rule> rules;  // in order
+    std::vector<Located> problems;      // what they are about is left out of `hierarchies`
 };
 
+// Without CATALOGUE values of attributes are not checked, without ACCOUNTS names of users and groups are not.
 HierarchyFile read_hierarchies(std::string_view file, std::string_view text,
-                               const AttributeCatalogue* catalogue);
+                               const AttributeCatalogue* catalogue, const base::Accounts* accounts = nullptr);
 
 }  // namespace gpcsup::config

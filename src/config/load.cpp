@@ -67,7 +67,8 @@ struct UnitPaths {
 
 class Loader {
   public:
-    explicit Loader(const AttributeCatalogue* catalogue) : catalogue_(catalogue) {}
+    Loader(const AttributeCatalogue* catalogue, const base::Accounts* accounts)
+        : catalogue_(catalogue), accounts_(accounts) {}
 
     Loaded load(const Sources& sources) {
         load_hierarchies(sources.config_file);
@@ -104,8 +105,9 @@ class Loader {
         if (!text) {
             return add({path, 1, 1}, "", text.error().message());
         }
-        HierarchyFile file = read_hierarchies(path, *text, catalogue_);
+        HierarchyFile file = read_hierarchies(path, *text, catalogue_, accounts_);
         result_.hierarchies = std::move(file.hierarchies);
+        result_.rules = std::move(file.rules);
         std::ranges::move(file.problems, std::back_inserter(result_.problems));
     }
 
@@ -241,6 +243,7 @@ class Loader {
     }
 
     const AttributeCatalogue* catalogue_;
+    const base::Accounts* accounts_;
     Loaded result_;
     std::map<std::string, UnitPaths> found_;
     std::map<std::string, std::string> main_files_;
@@ -251,11 +254,12 @@ class Loader {
 
 }  // namespace
 
-Loaded load(const Sources& sources, const AttributeCatalogue* catalogue) {
-    return Loader(catalogue).load(sources);
+Loaded load(const Sources& sources, const AttributeCatalogue* catalogue, const base::Accounts* accounts) {
+    return Loader(catalogue, accounts).load(sources);
 }
 
-std::vector<Located> check_file(const std::string& path, const AttributeCatalogue* catalogue) {
+std::vector<Located> check_file(const std::string& path, const AttributeCatalogue* catalogue,
+                                const base::Accounts* accounts) {
     base::Result<std::string> text = read_file(path);
     if (!text) {
         return {{path, 1, 1, "", text.error().message()}};
@@ -263,8 +267,9 @@ std::vector<Located> check_file(const std::string& path, const AttributeCatalogu
     const fs::path file(path);
     const auto parsed = parse_document(*text, path);
     const Node* root = std::get_if<Node>(&parsed);
-    if (file.filename() == "gpcsup.toml" || (root != nullptr && root->find("hierarchy") != nullptr)) {
-        return read_hierarchies(path, *text, catalogue).problems;
+    if (file.filename() == "gpcsup.toml" ||
+        (root != nullptr && (root->find("hierarchy") != nullptr || root->find("rule") != nullptr))) {
+        return read_hierarchies(path, *text, catalogue, accounts).problems;
     }
     const fs::path directory = file.parent_path();
     if (directory.extension() == ".d") {  // a drop-in alone need not be a whole unit

@@ -24,6 +24,7 @@ struct Sources {
 
 struct Loaded {
     std::vector<HierarchyDeclaration> hierarchies;
+    std::vector<grouping::Rule> rules;
     std::vector<units::Declaration> units;
     std::vector<units::BrokenUnit> broken;
     units::UnitGraph graph;         // of both
@@ -32,11 +33,14 @@ struct Loaded {
         texts;  // unit → checksum of all its texts: what has not changed on disk
 };
 
-// CATALOGUE may be null: then values of attributes are not checked.
-Loaded load(const Sources& sources, const AttributeCatalogue* catalogue);
+// CATALOGUE may be null: then values of attributes are not checked; ACCOUNTS too: then names of users and
+// groups in rules are not.
+Loaded load(const Sources& sources, const AttributeCatalogue* catalogue,
+            const base::Accounts* accounts = nullptr);
 
 // `gpcsup check FILE`: a file alone, gpcsup.toml or a unit (told by its content). What only the whole can
 // tell is not checked.
-std::vector<Located> check_file(const std::string& path, const AttributeCatalogue* catalogue);
+std::vector<Located> check_file(const std::string& path, const AttributeCatalogue* catalogue,
+                                const base::Accounts* accounts = nullptr);
 
 }  // namespace gpcsup::config

@@ -18,6 +18,7 @@ constexpr std::array whoms{"all", "main"};
 constexpr std::array scopes{"process", "thread", "tree"};
 constexpr std::array create_hows{"", "parents"};
 constexpr std::array shutdown_hows{"poweroff", "reboot", "halt", "exit"};
+constexpr std::array apply_hows{"plan", "apply"};
 constexpr std::array describe_whats{"settings", "attributes"};
 
 template <class Enum, std::size_t N>
@@ -350,6 +351,17 @@ base::Result<> Client::subscribe() {
 
 base::Result<Json> Client::why(const std::string& unit) {
     return ask(query("Why", unit));
+}
+
+base::Result<std::string> Client::snapshot() {
+    return ask(query("Snapshot", Arguments{}));
+}
+
+// Asked again after a replacement: what the predecessor had begun its successor has completed, and nothing is
+// left to do.
+base::Result<Json> Client::apply(ApplyHow how) {
+    const std::string text = word(apply_hows, how);
+    return ask(query("Apply", text));
 }
 
 base::Result<> Client::shutdown(ShutdownHow how) {

@@ -31,6 +31,7 @@ enum class RemoveHow : unsigned { plain = 0, kill = 1, recursive = 2, wait = 4 }
     return static_cast<RemoveHow>(static_cast<unsigned>(left) | static_cast<unsigned>(right));
 }
 enum class ShutdownHow { poweroff, reboot, halt, exit };
+enum class ApplyHow { plan, apply };
 enum class DescribeWhat { settings, attributes };
 
 using Names = std::vector<std::string>;
@@ -105,6 +106,8 @@ class Client {
     }
 
     base::Result<Json> why(const std::string& unit);
+    base::Result<std::string> snapshot();  // TOML
+    base::Result<Json> apply(ApplyHow how);
     base::Result<> shutdown(ShutdownHow how);
     base::Result<> wait_gone(std::chrono::nanoseconds timeout) { return connection_.wait_gone(timeout); }
     base::Result<> reexec();

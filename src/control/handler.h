@@ -64,6 +64,7 @@ class Handler {
     virtual Json groups(Text prefix) = 0;
     virtual Json why(Text unit) = 0;
     virtual Json describe(Text what) = 0;
+    virtual Json snapshot() = 0;  // TOML
     virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                        std::uint64_t most) = 0;
 
@@ -83,6 +84,7 @@ class Handler {
     virtual base::Result<> rename_group(const Caller& caller, Text group, Text name) = 0;
     virtual base::Result<std::pair<std::string, std::uint64_t>> run(const Caller& caller, Text request,
                                                                     Streams streams) = 0;
+    virtual Json apply(const Caller& caller, Text how) = 0;
     virtual base::Result<> shutdown(const Caller& caller, Text how) = 0;
     virtual base::Result<> reexec(const Caller& caller) = 0;
     virtual void disconnected(std::uint64_t connection) = 0;

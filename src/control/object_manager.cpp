@@ -95,6 +95,15 @@ int describe(sd_bus_message* call, void* data, sd_bus_error* error) {
     return text_query(call, error, [&](auto text) { return session_of(data).handler.describe(text); });
 }
 
+int snapshot(sd_bus_message* call, void* data, sd_bus_error* error) {
+    return answer(call, session_of(data).handler.snapshot(), error);
+}
+
+int apply(sd_bus_message* call, void* data, sd_bus_error* error) {
+    Session& session = session_of(data);
+    return text_query(call, error, [&](auto how) { return session.handler.apply(session.caller, how); });
+}
+
 int hierarchies(sd_bus_message* call, void* data, sd_bus_error* error) {
     return answer(call, session_of(data).handler.hierarchies(), error);
 }
@@ -336,6 +345,8 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("Events", "tu", "st", events),
     GPCSUP_METHOD("Subscribe", "", "", subscribe),
     GPCSUP_METHOD("Why", "s", "s", why),
+    GPCSUP_METHOD("Snapshot", "", "s", snapshot),
+    GPCSUP_METHOD("Apply", "s", "s", apply),
     GPCSUP_METHOD("Shutdown", "s", "", shutdown),
     GPCSUP_METHOD("Reexec", "", "", reexec),
     GPCSUP_METHOD("Describe", "s", "s", describe),

@@ -25,6 +25,8 @@ enum ProcessFlag : std::uint32_t {
         1u << 7,  // its children vanish without being waited for (SIGCHLD ignored, SA_NOCLDWAIT)
     process_reaping_known = 1u << 8,  // the flag above was looked up in this round
     process_was_zombie = 1u << 9,     // seen as a zombie: somebody will wait, or has waited, for it
+    process_to_place = 1u << 11,      // the placement rules are to be asked about it
+    process_new_identity = 1u << 12,  // with the above: its user or group has changed
 };
 
 // Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see
@@ -54,6 +56,9 @@ struct Process {
     std::uint64_t thread_ns = 0;         // sum over its ended threads of their time on the CPU (taskstats)
     std::uint64_t tick_ns = 0;           // the same by ticks
     Waited waited[waited_count];
+    // Why it is in its group of each hierarchy: 0 = nobody said so, else the mark of a placement rule, or
+    // that it was placed explicitly (grouping/rules.h). A child has its parent's.
+    std::uint16_t placed_by[grouping::max_hierarchies] = {};
 
     [[nodiscard]] base::ProcessId id() const { return {pid, start_time}; }
     [[nodiscard]] bool has(ProcessFlag flag) const { return (flags & flag) != 0; }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <string>
@@ -236,6 +237,9 @@ base::Result<Process*> ProcessTable::insert(base::ProcessId id, pid_t parent,
     fresh.start_time = id.start_time;
     fresh.membership = membership;
     fresh.book = index_->books.open(forest_.places(membership));
+    if (const Process* origin = find(parent)) {
+        std::ranges::copy(origin->placed_by, fresh.placed_by);
+    }
     Process& process = shared_->rows[row];
     process = fresh;
     std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -25,6 +25,8 @@ class CensusNews {
     virtual ~CensusNews() = default;
     virtual void forked(const processes::Process* parent, processes::Process& child) = 0;
     virtual void executed(processes::Process& process) = 0;
+    virtual void identity_changed(processes::Process& process) = 0;
+    virtual void lost() = 0;  // events were lost: anything may have happened
     virtual void exited(const processes::Process& process) = 0;  // still a member
     virtual void emptied(grouping::GroupId group) = 0;
     virtual void attributed(processes::Process& orphan, processes::Attribution how) = 0;
@@ -84,6 +86,8 @@ class Census final : private processes::Observer, private processes::Origins {
         news_.forked(parent, child);
     }
     void on_exec(processes::Process& process) override { news_.executed(process); }
+    void on_identity(processes::Process& process) override { news_.identity_changed(process); }
+    void on_lost() override { news_.lost(); }
     void on_exit(const processes::Process& process) override { news_.exited(process); }
     void on_emptied(grouping::GroupId group) override { news_.emptied(group); }
     void on_attributed(processes::Process& orphan, processes::Attribution how) override {

@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "config/load.h"
+#include "controllers/controller.h"
 #include "controllers/describe.h"
 #include "supervisor/declaration_json.h"
+#include "supervisor/declared_json.h"
+#include "sys/local_accounts.h"
 
 namespace gpcsup::supervisor {
 
@@ -44,20 +48,53 @@ class RegisteredAttributes final : public config::AttributeCatalogue {
     }
 };
 
-std::string text_of(const config::Location& place) {
+std::string location_of(const config::Location& place) {
     return fmt::format("{}:{}:{}", place.file, place.line, place.column);
 }
 
-DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
-    DeclaredHierarchy hierarchy{declared.name, declared.controllers, {}, text_of(declared.place)};
+grouping::DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
+    grouping::DeclaredHierarchy hierarchy{
+        declared.name, declared.controllers, {}, location_of(declared.place)};
     for (const config::GroupDeclaration& group : declared.groups) {
-        DeclaredGroup one{group.path, {}, text_of(group.place)};
+        grouping::DeclaredGroup one{group.path, {}, location_of(group.place)};
         for (const config::LocatedSetting& setting : group.settings) {
             one.settings.push_back({setting.attribute, setting.value});
         }
         hierarchy.groups.push_back(std::move(one));
     }
     return hierarchy;
+}
+
+// A file of 1 MiB may say more than one record holds: the text is cut in parts, and their number is written
+// last.
+constexpr std::size_t part_size = std::size_t{256} << 10;
+
+std::string text_of(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void add_parts(Configuration::Records& records, const std::string& key, const Json& json) {
+    const std::string text = text_of(json);
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < text.size(); at += part_size) {
+        records.emplace_back(fmt::format("{}/{:04}", key, count++), text.substr(at, part_size));
+    }
+    records.emplace_back(key, text_of({{"parts", count}}));
+}
+
+// Nothing declared when there is no such record.
+Json parts_joined(const journal::States& states, const std::string& key) {
+    std::string text;
+    std::size_t count = 0;
+    if (const auto head = states.find(key); head != states.end()) {
+        const Json body = Json::parse(head->second.body, nullptr, false);
+        count = body.is_object() ? body.value("parts", std::size_t{0}) : 0;
+    }
+    for (std::size_t part = 0; part < count; ++part) {
+        const auto found = states.find(fmt::format("{}/{:04}", key, part));
+        text += found == states.end() ? "" : found->second.body;
+    }
+    return count == 0 ? Json{{"list", Json::array()}} : Json::parse(text, nullptr, false);
 }
 
 }  // namespace
@@ -67,14 +104,19 @@ base::Result<Configuration> Configuration::load(const Surroundings& here) {
         return base::fail(errno, "read the configuration", *here.config);
     }
     const RegisteredAttributes catalogue;
-    config::Loaded loaded = config::load({here.config.value_or(""), here.unit_directories}, &catalogue);
+    sys::LocalAccounts accounts;
+    accounts.refresh();
+    config::Loaded loaded =
+        config::load({here.config.value_or(""), here.unit_directories}, &catalogue, &accounts);
     Configuration configuration;
     for (const config::HierarchyDeclaration& declared : loaded.hierarchies) {
         configuration.hierarchies_.push_back(taken_over(declared));
     }
+    configuration.rules_ = std::move(loaded.rules);
     for (const config::Located& problem : loaded.problems) {
         configuration.problems_.push_back(config::format(problem));
     }
+    configuration.located_ = std::move(loaded.problems);
     configuration.units_ = std::move(loaded.units);
     configuration.broken_ = std::move(loaded.broken);
     configuration.graph_ = std::move(loaded.graph);
@@ -98,6 +140,20 @@ base::Result<Configuration> Configuration::restore(const journal::States& states
             configuration.broken_.push_back({one.value("name", ""), one.value("reason", "")});
         }
     }
+    std::erase_if(configuration.units_, [&](const units::Declaration& unit) {
+        return std::ranges::find(configuration.broken_, unit.name, &units::BrokenUnit::name) !=
+               configuration.broken_.end();
+    });
+    auto tree = tree_from_json(parts_joined(states, "tree"));
+    if (!tree) {
+        return base::pass(tree);
+    }
+    auto rules = rules_from_json(parts_joined(states, "rules"));
+    if (!rules) {
+        return base::pass(rules);
+    }
+    configuration.hierarchies_ = std::move(*tree);
+    configuration.rules_ = std::move(*rules);
     configuration.graph_ = units::UnitGraph::build(configuration.units_, configuration.broken_).graph;
     return configuration;
 }
@@ -106,15 +162,33 @@ void Configuration::record(Chronicle& chronicle) const {
     for (const units::Declaration& unit : units_) {
         chronicle.state("", "declared/" + unit.name, to_json(unit));
     }
-    record_problems(chronicle);
+    record_tree(chronicle);
+}
+
+void Configuration::record_tree(Chronicle& chronicle) const {
+    for (const auto& [key, body] : tree_records()) {
+        chronicle.keep(key, body);
+    }
 }
 
 void Configuration::record_problems(Chronicle& chronicle) const {
+    chronicle.keep("configuration", problems_record());
+}
+
+Configuration::Records Configuration::tree_records() const {
+    Records records;
+    add_parts(records, "tree", to_json(hierarchies_));
+    add_parts(records, "rules", to_json(rules_));
+    records.emplace_back("configuration", problems_record());
+    return records;
+}
+
+std::string Configuration::problems_record() const {
     Json broken = Json::array();
     for (const units::BrokenUnit& unit : broken_) {
         broken.push_back({{"name", unit.name}, {"reason", unit.reason}});
     }
-    chronicle.state("", "configuration", {{"problems", problems_}, {"broken", broken}});
+    return text_of(Json{{"problems", problems_}, {"broken", broken}});
 }
 
 units::UnitGraph Configuration::take_graph() {
@@ -125,9 +199,11 @@ units::UnitGraph Configuration::take_graph() {
 
 int check_files(const std::vector<std::string>& files, CheckOutput output) {
     const RegisteredAttributes catalogue;
+    sys::LocalAccounts accounts;
+    accounts.refresh();
     Json problems = Json::array();
     for (const std::string& file : files) {
-        for (const config::Located& one : config::check_file(file, &catalogue)) {
+        for (const config::Located& one : config::check_file(file, &catalogue, &accounts)) {
             if (output == CheckOutput::lines) {
                 fmt::print("{}\n", config::format(one));
             }

@@ -6,26 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "controllers/dispatcher.h"
+#include "config/located.h"
+#include "grouping/declared.h"
+#include "grouping/rules.h"
 #include "journal/journal.h"
 #include "supervisor/chronicle.h"
 #include "supervisor/surroundings.h"
 #include "units/graph.h"
 
 namespace gpcsup::supervisor {
-
-struct DeclaredGroup {
-    std::string path;
-    std::vector<controllers::SettingText> settings;
-    std::string location;  // "gpcsup.toml:12:3"
-};
-
-struct DeclaredHierarchy {
-    std::string name;
-    std::vector<std::string> controllers;
-    std::vector<DeclaredGroup> groups;
-    std::string location;
-};
 
 class Configuration {
   public:
@@ -35,18 +24,33 @@ class Configuration {
     static base::Result<Configuration> load(const Surroundings& here);
     static base::Result<Configuration> restore(const journal::States& states);
     void record(Chronicle& chronicle) const;  // for the successor; before take_graph
+    // The rest of it: problems, hierarchies, rules.
+    void record_tree(Chronicle& chronicle) const;
+    // The same as records, for who writes them under other keys.
+    using Records = std::vector<std::pair<std::string, std::string>>;
+    [[nodiscard]] Records tree_records() const;
     void record_problems(Chronicle& chronicle) const;
 
-    [[nodiscard]] units::UnitGraph take_graph();  // once
-    [[nodiscard]] const std::vector<DeclaredHierarchy>& hierarchies() const { return hierarchies_; }
+    [[nodiscard]] units::UnitGraph take_graph();                                           // once
+    [[nodiscard]] const units::UnitGraph& graph() const { return graph_; }                 // before that
+    [[nodiscard]] const std::vector<units::Declaration>& units() const { return units_; }  // before that
+    [[nodiscard]] const grouping::DeclaredTree& hierarchies() const { return hierarchies_; }
+    [[nodiscard]] const std::vector<grouping::Rule>& rules() const { return rules_; }
+    [[nodiscard]] const std::vector<units::BrokenUnit>& broken() const { return broken_; }
+    // What is wrong with the files; only after load.
+    [[nodiscard]] const std::vector<config::Located>& located() const { return located_; }
     [[nodiscard]] const std::vector<std::string>& problems() const {
         return problems_;
     }  // one line each, located
     void add_problem(std::string line) { problems_.push_back(std::move(line)); }
 
   private:
-    std::vector<DeclaredHierarchy> hierarchies_;
+    [[nodiscard]] std::string problems_record() const;
+
+    grouping::DeclaredTree hierarchies_;
+    std::vector<grouping::Rule> rules_;
     std::vector<std::string> problems_;
+    std::vector<config::Located> located_;
     std::vector<units::Declaration> units_;
     std::vector<units::BrokenUnit> broken_;
     units::UnitGraph graph_;

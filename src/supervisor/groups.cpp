@@ -66,6 +66,14 @@ base::Result<> each(const journal::States& states, std::string_view prefix, Visi
 
 }  // namespace
 
+std::vector<controllers::SettingText> texts_of(std::span<const grouping::DeclaredSetting> settings) {
+    std::vector<controllers::SettingText> texts;
+    for (const grouping::DeclaredSetting& setting : settings) {
+        texts.push_back({setting.name, setting.value});
+    }
+    return texts;
+}
+
 Groups::Groups(grouping::Forest& forest, controllers::ControllerSet& controllers, Chronicle& chronicle)
     : forest_(forest), controllers_(controllers), chronicle_(chronicle) {
     chronicle_.add_rewriter([this](Chronicle&) { rewrite(); });
@@ -152,6 +160,9 @@ base::Result<HierarchyId> Groups::create_hierarchy(const std::string& name,
     const bool existed = before != nullptr && before->name == name;
     auto id = controllers_.create_hierarchy(name, controllers);
     if (id && !existed) {
+        if (hierarchy_created_) {
+            hierarchy_created_(*id);
+        }
         write_hierarchy(*forest_.hierarchy(*id), "hierarchy-created");
     }
     return id;
@@ -283,6 +294,34 @@ base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name, L
         write_new(*made, parent, told(forest_.full_path(*made), "group-created"));
     }
     return made;
+}
+
+base::Result<GroupId> Groups::on_demand(HierarchyId hierarchy, std::string_view path) {
+    auto parts = grouping::split_path(path);
+    if (!parts) {
+        return base::pass(parts);
+    }
+    GroupId at = forest_.hierarchy(hierarchy)->root;
+    for (const std::string_view part : *parts) {
+        auto below = own_group(at, part, Lifetime::until_empty);
+        if (!below) {
+            remove_unused(at);
+            return below;
+        }
+        at = *below;
+    }
+    return at;
+}
+
+void Groups::remove_unused(GroupId group) {
+    for (const grouping::Group* at = forest_.group(group);
+         at != nullptr && at->auto_remove && at->populated == 0 && at->children.empty();) {
+        const GroupId parent = at->parent;
+        if (!remove(at->id)) {
+            return;
+        }
+        at = forest_.group(parent);
+    }
 }
 
 grouping::PlacementOutcome Groups::attach(grouping::Population& population,

@@ -9,11 +9,16 @@
 #include <vector>
 
 #include "controllers/dispatcher.h"
+#include "grouping/declared.h"
 #include "grouping/placement.h"
 #include "journal/journal.h"
 #include "supervisor/chronicle.h"
 
 namespace gpcsup::supervisor {
+
+// The same settings, as the controllers read them.
+[[nodiscard]] std::vector<controllers::SettingText> texts_of(
+    std::span<const grouping::DeclaredSetting> settings);
 
 class Groups final : public grouping::PlacementLog {
   public:
@@ -48,6 +53,15 @@ class Groups final : public grouping::PlacementLog {
     base::Result<grouping::GroupId> own_group(grouping::GroupId parent, std::string_view name,
                                               Lifetime lifetime);
 
+    // The group of this path, with what is missing made; what is made goes when it is empty. For rules.
+    base::Result<grouping::GroupId> on_demand(grouping::HierarchyId hierarchy, std::string_view path);
+    // Takes away a group that was made on demand and has not been used, and its parents that are such, too.
+    void remove_unused(grouping::GroupId group);
+    // Called when a hierarchy has been created: what is known of its number was another's.
+    void on_hierarchy_created(std::function<void(grouping::HierarchyId)> call) {
+        hierarchy_created_ = std::move(call);
+    }
+
     // Everybody moves or nobody does. The processes are identified, the groups at most one a hierarchy.
     grouping::PlacementOutcome attach(grouping::Population& population,
                                       const grouping::PlacementRequest& request);
@@ -74,6 +88,7 @@ class Groups final : public grouping::PlacementLog {
     Chronicle& chronicle_;
     std::map<std::uint64_t, Json> intents_;
     std::function<void()> removed_;
+    std::function<void(grouping::HierarchyId)> hierarchy_created_;
 };
 
 }  // namespace gpcsup::supervisor

@@ -6,6 +6,15 @@ using grouping::GroupId;
 using grouping::HierarchyId;
 using grouping::Places;
 
+Placing::Placing(grouping::Forest& forest, Groups& groups, RuleBook& rules, Chronicle& chronicle)
+    : forest_(forest), groups_(groups), rules_(rules), chronicle_(chronicle) {
+    chronicle_.add_rewriter([this](Chronicle&) {
+        for (const auto& [unit, ruled] : ruled_) {
+            write(unit, ruled);
+        }
+    });
+}
+
 base::Result<Places> Placing::declared(const units::Declaration& unit) const {
     Places places{};
     for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
@@ -38,10 +47,13 @@ base::Result<HierarchyId> Placing::hierarchy_of_limit(const units::Setting& limi
     return hierarchy->id;
 }
 
-base::Result<Places> Placing::prepare(const units::Declaration& unit) {
+base::Result<Places> Placing::prepare(const units::Declaration& unit, const std::string& executable) {
     auto places = declared(unit);
     if (!places) {
         return places;
+    }
+    if (auto ruled = rule(unit, executable, *places); !ruled) {
+        return base::pass(ruled);
     }
     auto own = groups_.own_group((*places)[unit_hierarchy.value], unit.name, Groups::Lifetime::until_removed);
     if (!own) {
@@ -88,6 +100,14 @@ std::map<std::string, std::string> Placing::shown(const units::Declaration& unit
     for (const auto& [name, path] : unit.place) {
         const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(name);
         place[hierarchy == nullptr ? name : hierarchy->name] = path;
+    }
+    if (const auto ruled = ruled_.find(unit.name); ruled != ruled_.end()) {
+        for (const auto& [name, one] : ruled->second) {
+            const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(name);
+            if (hierarchy != nullptr && !is_placed(unit, *hierarchy)) {
+                place[name] = one.path;
+            }
+        }
     }
     std::map<HierarchyId, std::string> own;
     for (const units::Setting& limit : unit.limits) {

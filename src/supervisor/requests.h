@@ -6,6 +6,7 @@
 
 #include "control/handler.h"
 #include "grouping/delegation.h"
+#include "supervisor/live_tree.h"
 #include "supervisor/supervisor.h"
 
 namespace gpcsup::supervisor {
@@ -29,6 +30,9 @@ class Requests final : public control::Handler {
     Json groups(Text prefix) override { return own_.views_->groups(prefix); }
     Json why(Text unit) override { return own_.views_->why(unit); }
     Json describe(Text what) override { return Views::describe(what); }
+    Json snapshot() override {
+        return supervisor::snapshot(own_.forest_, *own_.controllers_, own_.rules_.rules());
+    }
     base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                std::uint64_t most) override {
         return own_.chronicle_->lines(since, most);
@@ -52,6 +56,7 @@ class Requests final : public control::Handler {
     base::Result<> rename_group(const control::Caller& caller, Text group, Text name) override;
     base::Result<std::pair<std::string, std::uint64_t>> run(const control::Caller& caller, Text request,
                                                             control::Streams streams) override;
+    Json apply(const control::Caller& caller, Text how) override;
     base::Result<> shutdown(const control::Caller& caller, Text how) override;
     base::Result<> reexec(const control::Caller& caller) override;
     void disconnected(std::uint64_t connection) override;

@@ -200,6 +200,25 @@ base::Result<> Requests::rename_group(const Caller& caller, Text group, Text nam
     return own_.groups_->rename(*found, name);
 }
 
+// --- files
+// ----------------------------------------------------------------------------------------------------------------
+
+base::Result<std::string> Requests::apply(const Caller& caller, Text how) {
+    if (how != "plan" && how != "apply") {
+        return base::refuse(EINVAL, "apply how? \"plan\" or \"apply\"");
+    }
+    if (auto allowed = may_change(caller, "apply the files"); !allowed) {
+        return base::pass(allowed);
+    }
+    if (own_.ending_) {
+        return base::refuse(ESHUTDOWN, "everything is being stopped");
+    }
+    own_.census_->take_news();
+    auto answer = own_.applying_->apply(how == "plan" ? Applying::How::plan : Applying::How::apply);
+    own_.census_->take_news();
+    return answer;
+}
+
 // --- attach
 // ----------------------------------------------------------------------------------------------------------------
 
@@ -288,8 +307,10 @@ base::Result<std::string> Requests::attach(const Caller& caller, Names what, Nam
         request.groups.push_back(*group);
     }
     own_.enforcer_->expect(request.groups);
+    const auto former = own_.classifier_->hold(request.processes, request.groups);
     const grouping::PlacementOutcome outcome = own_.groups_->attach(*own_.population_, request);
     if (auto result = outcome.result(); !result) {
+        own_.classifier_->put_back(former);
         return base::pass(result);
     }
     nlohmann::ordered_json moved = nlohmann::ordered_json::array();

@@ -223,6 +223,7 @@ void Services::forget(const std::string& unit) {
             *group);  // busy only if somebody put processes there meanwhile; it stays then
     }
     live_.erase(unit);
+    parts_.placing.forget(unit);
     logs_.remove(unit);
     for (const char* key : {"transient/", "owner/", "launch/", "exit/"}) {
         parts_.chronicle.erase("", key + unit);

@@ -86,6 +86,9 @@ void Services::adopt_starts() {
             // Nobody else could have made a process with the pid that the kernel wrote into this very slot.
             if (auto process = parts_.census.born(owned.pid, parts_.forest.intern(parts_.placing.existing(
                                                                  *parts_.engine.declaration(unit))))) {
+                if (processes::Process* row = parts_.census.table().find(*process)) {
+                    parts_.placing.mark(*parts_.engine.declaration(unit), *row);
+                }
                 parts_.engine.process_started(unit, *process, now());
             } else {
                 parts_.engine.process_started(unit, {owned.pid, 0}, now());

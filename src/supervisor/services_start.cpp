@@ -114,16 +114,16 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
                                                const std::vector<std::string>& command, Role role,
                                                launch::SlotId slot, std::uint64_t intent) {
     Live& live = live_[unit.name];
-    auto places = role == Role::main ? parts_.placing.prepare(unit)
-                                     : base::Result<grouping::Places>(parts_.placing.existing(unit));
-    if (!places) {
-        return base::pass(places);
-    }
     launch::LaunchRequest request;
     request.environment = service_environment(unit, parts_.here);
     auto executable = find_executable(command.front(), request.environment, unit.directory);
     if (!executable) {
         return base::pass(executable);
+    }
+    auto places = role == Role::main ? parts_.placing.prepare(unit, *executable)
+                                     : base::Result<grouping::Places>(parts_.placing.existing(unit));
+    if (!places) {
+        return base::pass(places);
     }
     request.executable = *executable;
     request.arguments = command;
@@ -178,6 +178,9 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     auto recorded = parts_.census.born(spawned->pid, parts_.forest.intern(*places));
     if (!recorded) {
         return base::pass(recorded);
+    }
+    if (processes::Process* process = parts_.census.table().find(*recorded)) {
+        parts_.placing.mark(unit, *process);
     }
     if (role == Role::main) {
         live.slot = slot;

@@ -97,7 +97,7 @@ base::Result<> Supervisor::open_configuration() {
                 chronicle.state("", "declared/" + std::string(name), to_json(*engine_->declaration(name)));
             }
         }
-        configuration_.record_problems(chronicle);
+        configuration_.record_tree(chronicle);
     });
     return {};
 }
@@ -108,10 +108,17 @@ base::Result<> Supervisor::restore_everything() {
     host_ = std::make_unique<MachineHost>(forest_, *census_);
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);
-    placing_ = std::make_unique<Placing>(forest_, *groups_);
+    rules_.take(configuration_.rules());
+    placing_ = std::make_unique<Placing>(forest_, *groups_, rules_, *chronicle_);
+    placing_->restore(recorded_);
     if (auto restored = groups_->restore_forest(recorded_); !restored) {
         return restored;
     }
+    groups_->on_hierarchy_created([this](grouping::HierarchyId hierarchy) {
+        census_->table().for_each([hierarchy](processes::Process& process) {
+            process.placed_by[hierarchy.value] = grouping::placed_by_nobody;
+        });
+    });
     if (auto opened = census_->open(here_.init_pid); !opened) {
         return opened;
     }
@@ -142,8 +149,17 @@ base::Result<> Supervisor::restore_everything() {
     population_ = std::make_unique<controllers::TablePopulation>(
         forest_, census_->table(),
         [this](processes::Process& process) { census_->ledger().before_move(process); });
+    classifier_ = std::make_unique<Classifier>(
+        Classifier::Parts{rules_, *loop_, *census_, forest_, *groups_, *placing_, *population_, *enforcer_,
+                          *services_, *chronicle_, here_.program(wire::exec_program)});
+    if (auto opened = classifier_->open(); !opened) {
+        return opened;
+    }
+    applying_ = std::make_unique<Applying>(Applying::Parts{
+        here_, configuration_, forest_, *controllers_, *groups_, rules_, *engine_, *services_, *chronicle_});
+    applying_->adopt(recorded_);
     views_ = std::make_unique<Views>(Views::Sources{here_, *engine_, forest_, *controllers_, census_->table(),
-                                                    census_->files(), *placing_, *chronicle_,
+                                                    census_->files(), *placing_, *chronicle_, rules_,
                                                     static_cast<LiveFacts&>(*this)});
     if (auto opened = services_->open(); !opened) {
         return opened;
@@ -185,6 +201,7 @@ base::Result<> Supervisor::restore_everything() {
     }
     groups_->settle_placements(recorded_, *population_);
     services_->place_domains();
+    classifier_->resume();
     enforcer_->retire_unclaimed();
     if (auto watching = census_->watch(); !watching) {
         return watching;
@@ -222,6 +239,7 @@ base::Result<> Supervisor::restore_everything() {
             units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));  // the predecessor had begun to
     }
     services_->finish_recovery();
+    applying_->resume(recorded_);
     if (fresh) {
         views_->set_start_time(realtime_now_ns());
         chronicle_->state("supervisor-started", "started",
@@ -233,13 +251,13 @@ base::Result<> Supervisor::restore_everything() {
 }
 
 base::Result<> Supervisor::declare_groups() {
-    for (const DeclaredHierarchy& declared : configuration_.hierarchies()) {
+    for (const grouping::DeclaredHierarchy& declared : configuration_.hierarchies()) {
         auto hierarchy = groups_->create_hierarchy(declared.name, declared.controllers);
         if (!hierarchy) {
             configuration_.add_problem(declared.location + ": " + hierarchy.error().message());
             continue;
         }
-        for (const DeclaredGroup& group : declared.groups) {
+        for (const grouping::DeclaredGroup& group : declared.groups) {
             auto made = group.path == "/"
                             ? base::Result<GroupId>(forest_.hierarchy(*hierarchy)->root)
                             : groups_->create(declared.name + ":" + group.path, Groups::Parents::made);
@@ -247,7 +265,7 @@ base::Result<> Supervisor::declare_groups() {
                 configuration_.add_problem(group.location + ": " + made.error().message());
                 continue;
             }
-            if (auto set = groups_->set(*made, group.settings); !group.settings.empty() && !set) {
+            if (auto set = groups_->set(*made, texts_of(group.settings)); !group.settings.empty() && !set) {
                 configuration_.add_problem(group.location + ": " + set.error().message());
             }
         }
@@ -420,6 +438,8 @@ void Supervisor::emptied(GroupId group) {
 void Supervisor::attributed(processes::Process& orphan, processes::Attribution how) {
     if (how == processes::Attribution::nobody) {
         chronicle_->note("unattributed", {{"pid", orphan.pid}});
+    } else if (how != processes::Attribution::helper) {
+        classifier_->attributed(orphan);
     }
 }
 
@@ -429,6 +449,7 @@ void Supervisor::untracked(pid_t pid) {
 
 void Supervisor::news_taken() {
     services_->settle();
+    classifier_->work();
     tidy_groups();
 }
 
@@ -457,6 +478,9 @@ std::string Supervisor::state_word() {
 
 std::vector<std::string> Supervisor::warnings() {
     std::vector<std::string> list = configuration_.problems();
+    if (!rules_.empty() && census_->quality() == processes::TrackingQuality::sampled) {
+        list.emplace_back("rules: with sampled tracking only what gpcsup starts is placed by rules");
+    }
     if (std::FILE* file = std::fopen((here_.runtime + "/logd.status").c_str(), "re")) {
         char line[512];
         while (std::fgets(line, sizeof line, file) != nullptr && list.size() < 100) {

@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "control/server.h"
+#include "supervisor/applying.h"
+#include "supervisor/classifier.h"
 #include "supervisor/configuration.h"
 #include "supervisor/host.h"
 #include "supervisor/removals.h"
@@ -40,7 +42,12 @@ class Supervisor final : private CensusNews, private LiveFacts {
 
     // CensusNews
     void forked(const processes::Process* parent, processes::Process& child) override;
-    void executed(processes::Process& process) override { services_->executed(process); }
+    void executed(processes::Process& process) override {
+        services_->executed(process);
+        classifier_->executed(process);
+    }
+    void identity_changed(processes::Process& process) override { classifier_->identity_changed(process); }
+    void lost() override { classifier_->lost(); }
     void exited(const processes::Process& process) override;
     void emptied(grouping::GroupId group) override;
     void attributed(processes::Process& orphan, processes::Attribution how) override;
@@ -83,11 +90,14 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<controllers::ControllerSet> controllers_;
     std::unique_ptr<Groups> groups_;
     std::unique_ptr<Removals> removals_;
+    RuleBook rules_;
     std::unique_ptr<Placing> placing_;
     std::unique_ptr<units::Engine> engine_;
     std::unique_ptr<Services> services_;
     std::unique_ptr<Jobs> jobs_;
     std::unique_ptr<controllers::TablePopulation> population_;
+    std::unique_ptr<Classifier> classifier_;
+    std::unique_ptr<Applying> applying_;
     std::unique_ptr<Views> views_;
     std::unique_ptr<control::Handler> requests_;
     std::unique_ptr<control::Server> server_;

@@ -44,6 +44,7 @@ class Views {
         sys::ProcFiles& files;
         Placing& placing;
         Chronicle& chronicle;
+        RuleBook& rules;
         LiveFacts& facts;
     };
     explicit Views(const Sources& sources) : from_(sources), started_ns_(0) {}
@@ -56,7 +57,7 @@ class Views {
     Answer get(std::string_view group, std::string_view attribute);
     Answer hierarchies();
     Answer groups(std::string_view prefix);
-    Answer why(std::string_view unit);
+    Answer why(std::string_view unit_or_pid);
     static Answer describe(std::string_view what);
 
     // The unit of a process by its place in the hierarchy `unit`; empty = unattributed.
@@ -64,6 +65,9 @@ class Views {
     [[nodiscard]] Json place_of(const processes::Process& process) const;
 
   private:
+    Answer why_process(std::string_view pid);
+    [[nodiscard]] std::string placement_reason(const processes::Process& process,
+                                               const grouping::Hierarchy& hierarchy) const;
     [[nodiscard]] bool is_ours(const processes::Process& process) const;
     [[nodiscard]] Json supervisor_header();
     [[nodiscard]] Json unit_summary(const units::UnitState& state);

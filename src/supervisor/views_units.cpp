@@ -181,6 +181,9 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
 }
 
 Views::Answer Views::why(std::string_view name) {
+    if (name.find_first_not_of("0123456789") == std::string_view::npos && !name.empty()) {
+        return why_process(name);  // no unit's name has only digits
+    }
     const units::UnitState* state = from_.engine.find(name);
     if (state == nullptr) {
         return base::refuse(ENOENT, "there is no unit " + std::string(name), "`gpcsup list` shows them");

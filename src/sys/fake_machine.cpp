@@ -133,8 +133,24 @@ base::Result<std::string> FakeMachine::status(pid_t pid) {
     if (!task) {
         return base::pass(task);
     }
-    return std::string("Name:\tfake\nSigIgn:\t") +
+    const auto four = [](auto number) {
+        std::string text;
+        for (int i = 0; i < 4; ++i) {
+            text += "\t" + std::to_string(number);
+        }
+        return text + "\n";
+    };
+    return "Name:\tfake\nUid:" + four((*task)->user) + "Gid:" + four((*task)->owner_group) +
+           "Groups:\t \nSigIgn:\t" +
            ((*task)->ignores_children ? "0000000000010000\n" : "0000000000000000\n");
+}
+
+base::Result<std::string> FakeMachine::executable(pid_t pid) {
+    auto task = look(pid);
+    if (!task) {
+        return base::pass(task);
+    }
+    return (*task)->executable;
 }
 
 base::Result<std::string> FakeMachine::command_line(pid_t pid) {

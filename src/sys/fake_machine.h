@@ -29,6 +29,9 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
         std::uint64_t children_user_ns = 0;  // of those it has waited for, with theirs
         std::uint64_t children_system_ns = 0;
         std::string environment;
+        std::string executable = "/usr/bin/fake";
+        uid_t user = 0;
+        gid_t owner_group = 0;
         bool ignores_children = false;  // SIGCHLD is ignored
         bool immune = false;            // signals do nothing to it (uninterruptible)
         bool forbidden = false;         // nor may they be sent
@@ -60,6 +63,7 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
     base::Result<std::string> environ(pid_t pid) override;
     base::Result<std::string> status(pid_t pid) override;
     base::Result<std::string> command_line(pid_t pid) override;
+    base::Result<std::string> executable(pid_t pid) override;
     Nanoseconds monotonic() override { return now_; }
     Nanoseconds real() override { return now_; }
     Nanoseconds boot() override { return now_; }

@@ -139,6 +139,20 @@ base::Result<std::string> RealProcFiles::command_line(pid_t pid) {
     return read(proc_path(pid, "cmdline").text, large_file);
 }
 
+base::Result<std::string> RealProcFiles::executable(pid_t pid) {
+    const auto path = proc_path(pid, "exe");
+    std::string file(4096, '\0');
+    const ssize_t length = ::readlinkat(root_.get(), path.text, file.data(), file.size());
+    if (length < 0) {
+        return base::fail(plain_errno(errno), "read", std::string("/proc/") + path.text);
+    }
+    file.resize(static_cast<std::size_t>(length));
+    if (file.ends_with(" (deleted)")) {  // replaced by an upgrade since: still what it was started as
+        file.resize(file.size() - 10);
+    }
+    return file;
+}
+
 base::Result<std::uint64_t> start_time(ProcFiles& files, pid_t pid) {
     auto stat = files.stat(pid);
     if (!stat) {

@@ -46,6 +46,15 @@ std::optional<std::string> environment_value(std::string_view environ, std::stri
 // Whether SigIgn of /proc/PID/status names this signal; empty when the line is not there.
 std::optional<bool> ignores_signal(std::string_view status, int signal);
 
+// Whose a process is, by /proc/PID/status: its real user and group (a setuid program is its caller's), and
+// its supplementary groups.
+struct ProcIdentity {
+    uid_t user = 0;
+    gid_t group = 0;
+    std::vector<gid_t> groups;
+};
+base::Result<ProcIdentity> parse_identity(std::string_view status);
+
 [[nodiscard]] std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks);
 
 class ProcFiles {
@@ -59,6 +68,8 @@ class ProcFiles {
     virtual base::Result<std::string> environ(pid_t pid) = 0;  // at most 128 KiB of it
     virtual base::Result<std::string> status(pid_t pid) = 0;
     virtual base::Result<std::string> command_line(pid_t pid) = 0;  // NUL-separated; empty for a zombie
+    // The file it executes, links resolved; ESRCH for a zombie, EACCES when we may not know.
+    virtual base::Result<std::string> executable(pid_t pid) = 0;
 };
 
 class RealProcFiles final : public ProcFiles {
@@ -70,6 +81,7 @@ class RealProcFiles final : public ProcFiles {
     base::Result<std::string> environ(pid_t pid) override;
     base::Result<std::string> status(pid_t pid) override;
     base::Result<std::string> command_line(pid_t pid) override;
+    base::Result<std::string> executable(pid_t pid) override;
 
   private:
     explicit RealProcFiles(base::Fd root) : root_(std::move(root)) {}

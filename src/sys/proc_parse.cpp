@@ -10,7 +10,7 @@ namespace {
 
 template <class Number>
 std::optional<Number> take_number(std::string_view& text) {
-    while (!text.empty() && text.front() == ' ') {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
         text.remove_prefix(1);
     }
     Number number{};
@@ -113,6 +113,35 @@ std::optional<bool> ignores_signal(std::string_view status, int signal) {
         return std::nullopt;
     }
     return ((mask >> (signal - 1)) & 1u) != 0;
+}
+
+base::Result<ProcIdentity> parse_identity(std::string_view status) {
+    const auto line_of = [status](std::string_view key) -> std::optional<std::string_view> {
+        const auto place = status.find(key);
+        if (place == std::string_view::npos) {
+            return std::nullopt;
+        }
+        const std::string_view rest = status.substr(place + key.size());
+        const auto end = rest.find('\n');
+        // A line that is cut off (thousands of groups) ends with its last whole number.
+        return end != std::string_view::npos ? rest.substr(0, end) : rest.substr(0, rest.rfind(' ') + 1);
+    };
+    ProcIdentity identity;
+    auto users = line_of("\nUid:");
+    auto groups = line_of("\nGid:");
+    const auto user = users ? take_number<uid_t>(*users) : std::nullopt;
+    const auto group = groups ? take_number<gid_t>(*groups) : std::nullopt;
+    if (!user || !group) {
+        return base::fail(EBADMSG, "parse", "/proc/PID/status");
+    }
+    identity.user = *user;
+    identity.group = *group;
+    if (auto others = line_of("\nGroups:")) {
+        while (const auto other = take_number<gid_t>(*others)) {
+            identity.groups.push_back(*other);
+        }
+    }
+    return identity;
 }
 
 std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks) {

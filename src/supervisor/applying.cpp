@@ -1,0 +1,329 @@
+#include "supervisor/applying.h"
+
+#include <algorithm>
+
+#include "controllers/controller.h"
+#include "supervisor/declaration_json.h"
+#include "supervisor/declared_json.h"
+#include "supervisor/live_tree.h"
+
+namespace gpcsup::supervisor {
+
+using grouping::GroupId;
+using grouping::TreeAction;
+using grouping::TreeStep;
+
+namespace {
+
+constexpr std::string_view staged_prefix = "next/";
+constexpr std::string_view marker = "apply";
+
+units::TimePoint now() {
+    return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
+}
+
+std::string default_of(const std::string& attribute) {
+    auto row = controllers::find_attribute(attribute);
+    return row ? std::string((*row)->default_text) : std::string();
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) {
+        text += (text.empty() ? "" : ", ") + word;
+    }
+    return text;
+}
+
+bool same_rules(const std::vector<grouping::Rule>& a, const std::vector<grouping::Rule>& b) {
+    return std::ranges::equal(a, b, [](const auto& x, const auto& y) { return x.means(y); });
+}
+
+std::vector<controllers::SettingText> settings_of(const TreeStep& step) {
+    std::vector<controllers::SettingText> settings;
+    settings.reserve(step.changes.size());
+    for (const grouping::SettingChange& change : step.changes) {
+        settings.push_back({change.name, change.to});
+    }
+    return settings;
+}
+
+// "gpcsup.toml:12:3" in its parts, where it is one.
+Json problem_at(const std::string& location, const std::string& key, const std::string& message) {
+    Json problem = {
+        {"file", nullptr}, {"line", nullptr}, {"column", nullptr}, {"key", key}, {"message", message}};
+    const std::size_t column = location.rfind(':');
+    const std::size_t line = column == std::string::npos ? column : location.rfind(':', column - 1);
+    if (line != std::string::npos && line > 0) {
+        problem["file"] = location.substr(0, line);
+        problem["line"] = std::atoi(location.c_str() + line + 1);
+        problem["column"] = std::atoi(location.c_str() + column + 1);
+    }
+    return problem;
+}
+
+}  // namespace
+
+// --- the plan
+// ------------------------------------------------------------------------------------------------------------
+
+std::vector<TreeStep> Applying::steps_between(const grouping::DeclaredTree& previous,
+                                              const grouping::DeclaredTree& next) const {
+    return grouping::plan_tree(previous, next, live_tree(parts_.forest, parts_.controllers), default_of);
+}
+
+Applying::Plan Applying::make_plan(const Configuration& next) {
+    Plan plan;
+    plan.tree = steps_between(parts_.configuration.hierarchies(), next.hierarchies());
+    plan.rules_differ = !same_rules(parts_.configuration.rules(), next.rules());
+    plan.units = parts_.engine.plan(next.graph());
+    for (const config::Located& one : next.located()) {
+        plan.problems.push_back({{"file", one.file},
+                                 {"line", one.line},
+                                 {"column", one.column},
+                                 {"key", one.key},
+                                 {"message", one.message}});
+    }
+    find_blockers(plan);
+    return plan;
+}
+
+void Applying::find_blockers(Plan& plan) {
+    const auto processes_in = [this](const std::string& hierarchy, const std::string& path) -> std::size_t {
+        auto group = parts_.forest.resolve(hierarchy + ":" + path);
+        return group ? parts_.forest.group(*group)->processes : 0;
+    };
+    for (const auto& blocker :
+         grouping::blockers_of(plan.tree, live_tree(parts_.forest, parts_.controllers), processes_in)) {
+        plan.problems.push_back(problem_at(blocker.location, blocker.what, blocker.message));
+    }
+    std::map<std::string, unsigned> changed;  // groups of a hierarchy whose settings change
+    for (const TreeStep& step : plan.tree) {
+        changed[step.hierarchy] += step.action == TreeAction::set ? 1 : 0;
+    }
+    for (const TreeStep& step : plan.tree) {
+        if (step.action != TreeAction::set || changed[step.hierarchy] > 1) {
+            continue;  // several depend on each other: they are tried, and taken back if need be
+        }
+        if (auto group = parts_.forest.resolve(step.what())) {
+            if (auto agreed = parts_.controllers.check(*group, settings_of(step)); !agreed) {
+                plan.problems.push_back(problem_at(step.location, step.what(), agreed.error().message()));
+            }
+        }
+    }
+}
+
+Json Applying::to_json(const Plan& plan, const Configuration& next) const {
+    Json steps = Json::array();
+    const auto add = [&](std::string_view action, const std::string& what, const std::string& detail) {
+        steps.push_back({{"action", action}, {"what", what}, {"detail", detail}});
+    };
+    for (const TreeStep& step : plan.tree) {
+        add(grouping::name_of(step.action), step.what(), step.detail());
+    }
+    if (plan.rules_differ) {
+        add("rules", "rules",
+            std::to_string(parts_.configuration.rules().size()) + " → " +
+                std::to_string(next.rules().size()) + ", for what starts or executes from now on");
+    }
+    for (const units::PlannedChange& change : plan.units) {
+        switch (change.change) {
+            case units::Change::add:
+                add("add-unit", change.unit, "");
+                break;
+            case units::Change::remove:
+                add("remove-unit", change.unit, "its file is gone: it is stopped");
+                break;
+            case units::Change::update:
+                add("change-unit", change.unit, joined(change.keys));
+                break;
+            case units::Change::restart:
+                add("change-unit", change.unit, joined(change.keys) + "; it runs: restart it to apply");
+                break;
+        }
+    }
+    return {{"schema", 1}, {"steps", steps}, {"problems", plan.problems}};
+}
+
+base::Result<std::string> Applying::apply(How how) {
+    auto next = Configuration::load(parts_.here);
+    if (!next) {
+        return base::pass(next);
+    }
+    Plan plan = make_plan(*next);
+    Json answer = to_json(plan, *next);
+    if (how == How::apply && plan.problems.empty() && !plan.is_empty()) {
+        stage(plan, *next);
+        if (auto done = carry_out(plan, std::move(*next)); !done) {
+            answer["steps"] = Json::array();
+            answer["problems"].push_back(problem_at("", "", done.error().message()));
+        } else {
+            parts_.chronicle.note("applied", {{"steps", answer["steps"].size()}});
+        }
+    }
+    return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// --- the steps
+// -----------------------------------------------------------------------------------------------------------
+
+// The marker is the last record: without it nothing was meant yet.
+void Applying::stage(const Plan& plan, const Configuration& next) {
+    const auto text = [](const Json& json) {
+        return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    };
+    Json removed = Json::array();
+    for (const units::PlannedChange& change : plan.units) {
+        if (change.change == units::Change::remove) {
+            removed.push_back(change.unit);
+        } else if (const auto id = next.graph().find(change.unit)) {
+            staged_[std::string(staged_prefix) + "declared/" + change.unit] =
+                text(supervisor::to_json(*next.graph()[*id].declaration));
+        }
+    }
+    for (auto& [key, body] : next.tree_records()) {
+        staged_[std::string(staged_prefix) + key] = std::move(body);
+    }
+    for (const auto& [key, body] : staged_) {
+        parts_.chronicle.keep(key, body);
+    }
+    staged_[std::string(marker)] = text({{"removed", removed}});
+    parts_.chronicle.keep(marker, staged_[std::string(marker)]);
+}
+
+void Applying::unstage() {
+    for (const auto& [key, body] : staged_) {
+        if (key != marker) {
+            parts_.chronicle.erase("", key);
+        }
+    }
+    if (staged_.contains(std::string(marker))) {
+        parts_.chronicle.erase("", marker);  // last: until then a successor does it all again
+    }
+    staged_.clear();
+}
+
+base::Result<> Applying::carry_out(const Plan& plan, Configuration next) {
+    if (auto done = take_steps(plan.tree); !done) {
+        roll_back(next);
+        unstage();
+        return done;
+    }
+    parts_.rules.take(next.rules());
+    parts_.engine.replace_graph(next.take_graph(), now());
+    for (const units::PlannedChange& change : plan.units) {
+        const std::string key = "declared/" + change.unit;
+        if (change.change == units::Change::remove) {
+            parts_.chronicle.erase("", key);
+        } else if (change.unit != units::default_target) {
+            parts_.chronicle.state("", key, supervisor::to_json(*parts_.engine.declaration(change.unit)));
+        }
+    }
+    parts_.configuration = std::move(next);
+    parts_.configuration.record_tree(parts_.chronicle);
+    unstage();
+    parts_.services.settle();
+    return {};
+}
+
+// Settings of several groups may allow each other only in a certain order (a child's CPUs must be among its
+// parent's, before and after): what is refused is tried again after the others.
+base::Result<> Applying::take_steps(std::vector<TreeStep> steps) {
+    while (!steps.empty()) {
+        std::vector<TreeStep> refused;
+        base::Result<> failure;
+        for (TreeStep& step : steps) {
+            auto done = take(step);
+            if (!done && step.action != TreeAction::set) {
+                return done;
+            }
+            if (!done) {
+                failure = std::move(done);
+                refused.push_back(std::move(step));
+            }
+        }
+        if (refused.size() == steps.size()) {
+            return failure;
+        }
+        steps = std::move(refused);
+    }
+    return {};
+}
+
+base::Result<> Applying::take(const TreeStep& step) {
+    if (step.action == TreeAction::create_hierarchy) {
+        auto made = parts_.groups.create_hierarchy(step.hierarchy, step.controllers);
+        return made ? base::Result<>() : base::pass(made);
+    }
+    if (step.action == TreeAction::create_group) {
+        auto made = parts_.groups.create(step.what(), Groups::Parents::made);
+        return made ? base::Result<>() : base::pass(made);
+    }
+    auto group = parts_.forest.resolve(step.path.empty() ? step.hierarchy + ":/" : step.what());
+    if (!group) {
+        return base::pass(group);
+    }
+    const grouping::HierarchyId hierarchy = parts_.forest.group(*group)->hierarchy;
+    switch (step.action) {
+        case TreeAction::remove_group:
+            return parts_.groups.remove(*group);
+        case TreeAction::remove_hierarchy:
+            return parts_.groups.remove_hierarchy(hierarchy);
+        case TreeAction::release_controllers:
+        case TreeAction::rebind_hierarchy:
+            return parts_.groups.rebind_hierarchy(hierarchy, step.controllers);
+        default:
+            return parts_.groups.set(*group, settings_of(step));
+    }
+}
+
+// Going back is going forward to what was declared before.
+void Applying::roll_back(const Configuration& next) {
+    if (auto back = take_steps(steps_between(next.hierarchies(), parts_.configuration.hierarchies()));
+        !back) {
+        parts_.chronicle.note("apply-not-undone", {{"reason", back.error().message()}});
+    }
+}
+
+// --- after a crash
+// -------------------------------------------------------------------------------------------------------
+
+void Applying::adopt(const journal::States& states) {
+    for (auto at = states.lower_bound(staged_prefix);
+         at != states.end() && at->first.starts_with(staged_prefix); ++at) {
+        staged_[at->first] = at->second.body;
+    }
+    if (const auto found = states.find(marker); found != states.end()) {
+        staged_[std::string(marker)] = found->second.body;
+    }
+}
+
+void Applying::resume(const journal::States& states) {
+    if (!staged_.contains(std::string(marker))) {
+        return unstage();  // it was killed before it had meant anything
+    }
+    journal::States wanted = states;
+    for (const auto& [key, body] : staged_) {
+        if (key.starts_with(staged_prefix)) {
+            wanted[key.substr(staged_prefix.size())].body = body;
+        }
+    }
+    const Json body = Json::parse(staged_[std::string(marker)], nullptr, false);
+    for (const Json& unit : body.is_object() ? body.value("removed", Json::array()) : Json::array()) {
+        wanted.erase("declared/" + unit.get<std::string>());
+    }
+    auto next = Configuration::restore(wanted);
+    if (!next) {
+        parts_.chronicle.note("apply-failed", {{"reason", next.error().message()}});
+        return unstage();
+    }
+    const Plan plan = make_plan(*next);
+    const std::size_t steps = to_json(plan, *next)["steps"].size();
+    if (auto done = carry_out(plan, std::move(*next)); !done) {
+        parts_.chronicle.note("apply-failed", {{"reason", done.error().message()}});
+    } else {
+        parts_.chronicle.note("applied", {{"steps", steps}});
+    }
+}
+
+}  // namespace gpcsup::supervisor

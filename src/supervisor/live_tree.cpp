@@ -1,0 +1,70 @@
+#include "supervisor/live_tree.h"
+
+#include <algorithm>
+
+#include "config/write_tree.h"
+#include "supervisor/placing.h"
+
+namespace gpcsup::supervisor {
+
+namespace {
+
+config::ValueStyle style_of(std::string_view attribute) {
+    auto row = controllers::find_attribute(attribute);
+    if (!row) {
+        return config::ValueStyle::quoted;
+    }
+    switch ((*row)->type) {
+        case controllers::AttributeType::boolean:
+        case controllers::AttributeType::count:
+        case controllers::AttributeType::limit:
+            return config::ValueStyle::bare;
+        default:
+            return config::ValueStyle::quoted;
+    }
+}
+
+// gpcsup.toml takes fewer names than groups may have.
+bool can_be_declared(std::string_view path) {
+    return std::ranges::none_of(path,
+                                [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == ':'; });
+}
+
+}  // namespace
+
+grouping::DeclaredTree live_tree(const grouping::Forest& forest,
+                                 const controllers::ControllerSet& controllers) {
+    grouping::DeclaredTree tree;
+    for (const grouping::Hierarchy* hierarchy : forest.hierarchies()) {
+        if (hierarchy->id == Placing::unit_hierarchy) {
+            continue;
+        }
+        grouping::DeclaredHierarchy written{hierarchy->name, hierarchy->controllers, {}, ""};
+        forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
+            grouping::DeclaredGroup one{forest.path(group.id), {}, ""};
+            for (const controllers::SettingText& setting : controllers.settings_of(group.id)) {
+                one.settings.push_back({setting.name, setting.value});
+            }
+            written.groups.push_back(std::move(one));
+        });
+        tree.push_back(std::move(written));
+    }
+    return tree;
+}
+
+std::string snapshot(const grouping::Forest& forest, const controllers::ControllerSet& controllers,
+                     const std::vector<grouping::Rule>& rules) {
+    std::vector<config::LeftOut> left_out;
+    for (const grouping::Hierarchy* hierarchy : forest.hierarchies()) {
+        forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
+            if (group.auto_remove) {
+                left_out.push_back({forest.full_path(group.id), "goes when it is empty"});
+            } else if (!can_be_declared(forest.path(group.id))) {
+                left_out.push_back({forest.full_path(group.id), "its name cannot stand in gpcsup.toml"});
+            }
+        });
+    }
+    return config::write_tree(live_tree(forest, controllers), rules, left_out, style_of);
+}
+
+}  // namespace gpcsup::supervisor

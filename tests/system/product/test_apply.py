@@ -1,0 +1,181 @@
+"""gpcsup snapshot and apply: the groups as a file, and the files as they are now, all or nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import Case, Events
+
+CONFIG = """
+[hierarchy.tenant]
+controllers = ["numtasks"]
+[hierarchy.tenant.group."/acme"]
+numtasks.limit = 64
+[hierarchy.tenant.group."/old/deep"]
+"""
+NEXT = """
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/batch"]
+cpuset.cpus = "0"
+[hierarchy.tenant]
+controllers = ["numtasks"]
+[hierarchy.tenant.group."/acme"]
+numtasks.limit = 128
+[hierarchy.tenant.group."/new"]
+[[rule]]
+unit = "ci-*"
+place = { tenant = "/ci" }
+"""
+SERVICE = '[service]\ncommand = ["sleep", "100000"]\n'
+
+
+class Apply(Case):
+    def write(self, supervisor, config):
+        (supervisor.directory / "gpcsup.toml").write_text(config)
+
+    def groups(self, supervisor):
+        return {group["group"] for group in supervisor.json("group", "list")["groups"] if not group["group"].startswith("unit:")}
+
+    def limit(self, supervisor, group="tenant:/acme"):
+        return supervisor.json("get", group, "numtasks.limit")["attributes"]["numtasks.limit"]
+
+    def test_snapshot_is_what_makes_it(self):
+        """Printed, written to disk and applied: nothing to do. A supervisor started with it has the same."""
+        supervisor = self.supervise({"web": SERVICE + '[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 5\n'}, NEXT)
+        supervisor.gpcsup("start", "web")
+        supervisor.gpcsup("group", "create", "-p", "tenant:/by/hand")
+        supervisor.gpcsup("set", "tenant:/by/hand", "numtasks.limit=9")
+        text = supervisor.gpcsup("snapshot").stdout
+        self.assertIn('[hierarchy.tenant.group."/by/hand"]\nnumtasks.limit = 9\n', text)
+        self.assertIn('# "tenant:/acme/web": goes when it is empty\n', text)
+        self.assertEqual(text, supervisor.json("snapshot")["toml"])
+        self.write(supervisor, text)
+        check = subprocess.run([harness.BIN / "gpcsup", "check", supervisor.directory / "gpcsup.toml"], capture_output=True, text=True)
+        self.assertEqual((0, ""), (check.returncode, check.stderr), check.stdout)
+        self.assertEqual([], supervisor.json("apply", "--dry-run")["steps"])
+        again = self.supervise({}, text)
+        without_comments = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+        self.assertEqual(without_comments, again.gpcsup("snapshot").stdout)
+
+    def test_apply(self):
+        supervisor = self.supervise({"web": SERVICE, "gone": SERVICE, "ci-1": "enabled = false\n" + SERVICE}, CONFIG)
+        supervisor.gpcsup("start", "web", "gone")
+        web, gone = (supervisor.unit(name)["pid"] for name in ("web", "gone"))
+        supervisor.gpcsup("group", "create", "tenant:/by-hand")
+        self.write(supervisor, NEXT)
+        supervisor.write_unit("web", SERVICE + 'environment = { A = "1" }\n')
+        supervisor.write_unit("fresh", SERVICE)
+        (supervisor.directory / "units/gone.toml").unlink()
+        before = self.groups(supervisor)
+        plan = supervisor.gpcsup("apply", "--dry-run").stdout
+        self.assertEqual(before, self.groups(supervisor))
+        for line in ("remove-group      tenant:/old/deep", "remove-group      tenant:/old", "create-hierarchy  compute  (cpuset)",
+                     "create-group      compute:/batch", "create-group      tenant:/new", "set               tenant:/acme  (numtasks.limit: 64 → 128)",
+                     "add-unit          fresh", "remove-unit       gone  (its file is gone: it is stopped)",
+                     "change-unit       web  (service.environment; it runs: restart it to apply)"):
+            self.assertIn(line + "\n", plan)
+        result = supervisor.gpcsup("apply").stdout
+        self.assertEqual(plan + "done\n", result)
+        self.assertEqual({"compute:/", "compute:/batch", "tenant:/", "tenant:/acme", "tenant:/new", "tenant:/by-hand"}, self.groups(supervisor))
+        self.assertEqual(128, self.limit(supervisor))
+        supervisor.gpcsup("start", "fresh", "ci-1")
+        self.assertEqual("/ci", supervisor.unit("ci-1")["place"]["tenant"])
+        self.assertEqual(("active", web), (supervisor.unit("web")["state"], supervisor.unit("web")["pid"]))
+        self.assertTrue(harness.wait_gone(gone, 20))
+        self.assertEqual("nothing to do: the files are in force\n", supervisor.gpcsup("apply").stdout)
+        supervisor.gpcsup("restart", "web")
+        with open(f"/proc/{supervisor.unit('web')['pid']}/environ", "rb") as environ:
+            self.assertIn(b"A=1", environ.read().split(b"\0"))
+        # A successor goes by what was applied.
+        self.write(supervisor, CONFIG)
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        os.kill(supervisor.helper("gpcsupd"), signal.SIGKILL)
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        self.assertEqual(128, self.limit(supervisor))
+        self.assertEqual("/ci", supervisor.unit("ci-1")["place"]["tenant"])
+        self.assertIn('[[rule]]\nunit = "ci-*"\n', supervisor.gpcsup("snapshot").stdout)
+
+    def test_a_problem_in_any_file_refuses_all(self):
+        supervisor = self.supervise({}, CONFIG)
+        self.write(supervisor, NEXT)
+        supervisor.write_unit("bad", '[service]\ncomand = ["true"]\n')
+        result = supervisor.gpcsup("apply", check=False)
+        self.assertEqual(1, result.returncode)
+        self.assertIn('bad.toml:2:1: unknown key "comand"', result.stderr)
+        self.assertIn("nothing has been changed", result.stderr)
+        self.assertEqual(64, self.limit(supervisor))
+        self.assertEqual({"tenant:/", "tenant:/acme", "tenant:/old", "tenant:/old/deep"}, self.groups(supervisor))
+        problems = json.loads(supervisor.gpcsup("apply", "--json", check=False).stdout)["problems"]
+        self.assertEqual((2, 1), (problems[0]["line"], problems[0]["column"]))
+
+    def test_what_is_busy_refuses_all(self):
+        supervisor = self.supervise({"web": SERVICE + '[place]\ntenant = "/old/deep"\n'}, CONFIG)
+        supervisor.gpcsup("start", "web")
+        self.write(supervisor, NEXT)
+        for arguments in (("apply", "--dry-run"), ("apply",)):
+            result = supervisor.gpcsup(*arguments, check=False)
+            self.assertEqual(1, result.returncode)
+            self.assertIn("tenant:/old/deep cannot be removed: 1 process is in it", result.stderr)
+        self.assertEqual(64, self.limit(supervisor))
+        self.assertNotIn("compute:/", self.groups(supervisor))
+
+    def test_a_refused_setting_takes_all_back(self):
+        """Several settings of one hierarchy are tried: what was done is taken back."""
+        supervisor = self.supervise({}, CONFIG)
+        self.write(supervisor, CONFIG.replace("64", "32") + """[hierarchy.tenant.group."/new"]
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/a"]
+cpuset.cpus = "0"
+[hierarchy.compute.group."/a/b"]
+cpuset.cpus = "4000"
+""")
+        result = supervisor.gpcsup("apply", check=False)
+        self.assertEqual(1, result.returncode, result.stdout)
+        self.assertIn("4000", result.stderr)
+        self.assertEqual(64, self.limit(supervisor))
+        self.assertEqual({"tenant:/", "tenant:/acme", "tenant:/old", "tenant:/old/deep"}, self.groups(supervisor))
+        self.write(supervisor, NEXT)
+        supervisor.gpcsup("apply")
+        self.assertEqual(128, self.limit(supervisor))
+
+    def test_kill_in_the_middle(self):
+        """kill -9 of gpcsupd while it applies: everything is as before, or everything is as it should become."""
+        many = [f"/many/{i}" for i in range(200)]  # so that it takes a while
+        files = [CONFIG, NEXT + "".join(f'[hierarchy.tenant.group."{path}"]\nnumtasks.limit = 9\n' for path in many)]
+        supervisor = self.supervise({}, CONFIG)
+        states = [{"tenant:/", "tenant:/acme", "tenant:/old", "tenant:/old/deep"},
+                  {"compute:/", "compute:/batch", "tenant:/", "tenant:/acme", "tenant:/new", "tenant:/many"} |
+                  {f"tenant:{path}" for path in many}]
+        cut = 0
+        current = 0
+        for round_ in range(int(os.environ.get("GPCSUP_KILLS", "40"))):
+            self.write(supervisor, files[1 - current])
+            applying = supervisor.popen("apply", "-q", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            pid = supervisor.helper("gpcsupd")
+            time.sleep(0.003 * (round_ % 12))  # spread over what it takes; the command itself goes on with the successor
+            os.kill(pid, signal.SIGKILL)
+            self.assertEqual(0, applying.wait(60), applying.stderr.read())
+            current = 1 - current
+            self.assertEqual(states[current], self.groups(supervisor), f"round {round_}")
+            self.assertEqual([64, 128][current], self.limit(supervisor))
+            self.assertEqual([], supervisor.json("apply", "--dry-run")["steps"])
+            # A successor tells first that it has completed what it found begun, then that it is there.
+            events = [json.loads(line)["event"] for line in supervisor.gpcsup("events", "--json", "-n", "800").stdout.splitlines()]
+            applied = max(at for at, event in enumerate(events) if event == "applied")
+            cut += events[applied + 1:] == ["supervisor-replaced"]
+        print(f"{cut} of {round_ + 1} kills were in the middle", flush=True)
+
+
+class ApplyOfAnOrdinaryUser(Apply):
+    user = harness.ORDINARY
+
+
+if __name__ == "__main__":
+    unittest.main()
