@@ -24,6 +24,7 @@ using JobId = base::StrongId<JobTag, std::uint64_t>;
 enum class Detail { plain, settings };
 enum class JobVerb { start, stop, restart, reload };
 enum class Whom { all, main };
+enum class GroupCondition { empty, populated, frozen, thawed };
 enum class AttachScope { process, thread, tree };
 enum class CreateHow { only, with_parents };
 enum class RemoveHow : unsigned { plain = 0, kill = 1, recursive = 2, wait = 4 };
@@ -84,6 +85,13 @@ class Client {
     base::Result<Json> wait(JobId job, std::chrono::microseconds timeout, Companion* companion = nullptr);
 
     base::Result<std::uint32_t> kill(const std::string& what, int signal, Whom whom);
+    // Waits until the kill of it that is under way is over: who is left, and why.
+    base::Result<Json> wait_killed(const std::string& what);
+    base::Result<Json> freeze(const std::string& what);  // waits until it is done or given up
+    base::Result<Json> thaw(const std::string& what);
+    // Answers when it is so, or with "met": false at the timeout (0 = none).
+    base::Result<Json> wait_group(const std::string& what, GroupCondition condition,
+                                  std::chrono::microseconds timeout);
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
     base::Result<> create_hierarchy(const std::string& name, const Names& controllers);
     base::Result<> remove_hierarchy(const std::string& name);

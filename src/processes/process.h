@@ -25,6 +25,9 @@ enum ProcessFlag : std::uint32_t {
         1u << 7,  // its children vanish without being waited for (SIGCHLD ignored, SA_NOCLDWAIT)
     process_reaping_known = 1u << 8,  // the flag above was looked up in this round
     process_was_zombie = 1u << 9,     // seen as a zombie: somebody will wait, or has waited, for it
+    process_frozen = 1u << 11,        // stopped by us, or about to be: it is continued when it is thawed
+    process_was_stopped = 1u << 12,   // it stood still before we stopped it, and is left so
+    process_unfreezable = 1u << 13,   // of a unit that is being stopped: it must be able to end
 };
 
 // Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see

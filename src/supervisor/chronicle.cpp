@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cassert>
 #include <cstdio>
 #include <ctime>
 #include <deque>
+
+#include "control/event_names.h"
 
 namespace gpcsup::supervisor {
 
@@ -62,6 +65,7 @@ std::uint64_t Chronicle::written(const base::Result<std::uint64_t>& sequence, st
         return next_sequence();
     }
     failing_ = false;
+    assert(event.empty() || control::is_event_name(event));
     if (!event.empty() && listener_) {
         journal::Record record;
         record.sequence = *sequence;
@@ -74,8 +78,23 @@ std::uint64_t Chronicle::written(const base::Result<std::uint64_t>& sequence, st
     return *sequence;
 }
 
+// What no rewriter has written anew is as it was: the state is the fold of the journal, whoever wrote it.
+void Chronicle::carry_over(const journal::States& states) {
+    const auto rewritten = journal::fold(journal_);
+    for (const auto& [key, record] : states) {
+        if (rewritten && !rewritten->contains(key)) {
+            keep(key, record.body);
+        }
+    }
+    failing_ = failing_ || !rewritten;
+}
+
 void Chronicle::compact_when_grown() {
     if (!journal_.wants_compaction()) {
+        return;
+    }
+    auto states = journal::fold(journal_);
+    if (!states) {
         return;
     }
     auto successor = journal_.compacted([&](journal::Journal& fresh) -> base::Result<> {
@@ -88,6 +107,7 @@ void Chronicle::compact_when_grown() {
             rewrite(*this);
         }
         listener_ = listener;
+        carry_over(*states);
         std::swap(journal_, fresh);
         if (failing_) {
             return base::fail(ENOSPC, "compact", "the journal");

@@ -40,6 +40,7 @@ class Chronicle {
     [[nodiscard]] Json last_event_of(std::string_view unit) const;
 
   private:
+    void carry_over(const journal::States& states);
     std::uint64_t written(const base::Result<std::uint64_t>& sequence, std::string_view event,
                           const std::string& body);
 

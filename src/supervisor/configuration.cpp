@@ -50,6 +50,10 @@ std::string text_of(const config::Location& place) {
 
 DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
     DeclaredHierarchy hierarchy{declared.name, declared.controllers, {}, text_of(declared.place)};
+    if (!declared.release_agent.empty()) {
+        hierarchy.groups.push_back(
+            {"/", {{"group.release_agent", declared.release_agent}}, text_of(declared.place)});
+    }
     for (const config::GroupDeclaration& group : declared.groups) {
         DeclaredGroup one{group.path, {}, text_of(group.place)};
         for (const config::LocatedSetting& setting : group.settings) {

@@ -42,6 +42,11 @@ class Requests final : public control::Handler {
               control::Reply reply) override;
     base::Result<std::uint32_t> kill(const control::Caller& caller, Text what, int signal,
                                      Text whom) override;
+    void wait_killed(const control::Caller& caller, Text what, control::Reply reply) override;
+    void freeze(const control::Caller& caller, Text what, control::Reply reply) override;
+    Json thaw(const control::Caller& caller, Text what) override;
+    void wait_group(const control::Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
+                    control::Reply reply) override;
     Json attach(const control::Caller& caller, Names what, Names groups, Text scope) override;
     base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
     base::Result<> remove_hierarchy(const control::Caller& caller, Text name) override;
@@ -76,6 +81,7 @@ class Requests final : public control::Handler {
     base::Result<Removals::Wish> removal_of(const control::Caller& caller, Text group, Text how);
     base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
+    base::Result<grouping::GroupId> group_named(Text what) const;  // HIERARCHY:PATH, or a unit's own group
     base::Result<std::vector<base::ProcessId>> processes_of(Names what, Text scope);
     base::Result<base::ProcessId> process_named(const std::string& pid);
     void add_tree(const processes::Process& top, std::vector<base::ProcessId>& list);

@@ -6,7 +6,11 @@
 
 #include "control/server.h"
 #include "supervisor/configuration.h"
+#include "supervisor/freezing.h"
+#include "supervisor/group_events.h"
+#include "supervisor/group_waits.h"
 #include "supervisor/host.h"
+#include "supervisor/release.h"
 #include "supervisor/removals.h"
 #include "supervisor/services.h"
 #include "supervisor/views.h"
@@ -35,12 +39,17 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void hear_keeper();
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);
+
+    // supervisor_groups.cpp
+    base::Result<> open_group_parts();
+    void recover_groups();
+    void review_groups();
     void init_has_gone();
     void tidy_groups();
 
     // CensusNews
     void forked(const processes::Process* parent, processes::Process& child) override;
-    void executed(processes::Process& process) override { services_->executed(process); }
+    void executed(processes::Process& process) override;
     void exited(const processes::Process& process) override;
     void emptied(grouping::GroupId group) override;
     void attributed(processes::Process& orphan, processes::Attribution how) override;
@@ -85,9 +94,14 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<Removals> removals_;
     std::unique_ptr<Placing> placing_;
     std::unique_ptr<units::Engine> engine_;
+    std::unique_ptr<Kills> kills_;
     std::unique_ptr<Services> services_;
     std::unique_ptr<Jobs> jobs_;
     std::unique_ptr<controllers::TablePopulation> population_;
+    std::unique_ptr<Freezing> freezing_;
+    std::unique_ptr<GroupEvents> group_events_;
+    std::unique_ptr<GroupWaits> group_waits_;
+    std::unique_ptr<Releases> releases_;
     std::unique_ptr<Views> views_;
     std::unique_ptr<control::Handler> requests_;
     std::unique_ptr<control::Server> server_;
