@@ -82,6 +82,8 @@ class Client {
 
     base::Result<std::uint32_t> kill(const std::string& what, int signal, Whom whom);
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
+    // The same; items that are refused are in the answer and no error.
+    base::Result<Json> try_attach(const Names& what, const Names& groups, AttachScope scope);
     base::Result<> create_group(const std::string& group, CreateHow how);
     base::Result<> remove_group(const std::string& group, RemoveHow how);
     base::Result<> rename_group(const std::string& group, const std::string& new_name);
@@ -95,7 +97,7 @@ class Client {
         return connection_.next_event(companion);
     }
 
-    base::Result<Json> why(const std::string& unit);
+    base::Result<Json> why(const std::string& what);  // a unit, a group or a process
     base::Result<> shutdown(ShutdownHow how);
     base::Result<> wait_gone(std::chrono::nanoseconds timeout) { return connection_.wait_gone(timeout); }
     base::Result<> reexec();
@@ -103,6 +105,8 @@ class Client {
 
   private:
     base::Result<Json> ask(const Request& request);
+    base::Result<Json> attach_by(const char* method, const Names& what, const Names& groups,
+                                 AttachScope scope);
     base::Result<> tell(const Request& request);
     enum class Present { yes, no };
     base::Result<> change_group(Request request, const std::string& group, Present wanted);

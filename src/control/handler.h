@@ -47,6 +47,7 @@ struct Streams {  // descriptors that came with Run
 };
 
 enum class JobKind { start, stop, restart, reload };
+enum class Refused { error, listed };  // how items that are in the way are told: as an error, or in the answer
 
 class Handler {
   public:
@@ -61,7 +62,7 @@ class Handler {
     virtual Json get(Text group, Text attribute) = 0;
     virtual Json hierarchies() = 0;
     virtual Json groups(Text prefix) = 0;
-    virtual Json why(Text unit) = 0;
+    virtual Json why(const Caller& caller, Text what) = 0;
     virtual Json describe(Text what) = 0;
     virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                        std::uint64_t most) = 0;
@@ -72,7 +73,7 @@ class Handler {
                                             std::uint64_t token) = 0;
     virtual void wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
     virtual base::Result<std::uint32_t> kill(const Caller& caller, Text what, int signal, Text whom) = 0;
-    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope) = 0;
+    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope, Refused refused) = 0;
     virtual base::Result<> create_group(const Caller& caller, Text group, Text how) = 0;
     virtual base::Result<> remove_group(const Caller& caller, Text group, Text how) = 0;
     virtual base::Result<> rename_group(const Caller& caller, Text group, Text name) = 0;

@@ -88,7 +88,8 @@ int groups(sd_bus_message* call, void* data, sd_bus_error* error) {
 }
 
 int why(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return text_query(call, error, [&](auto text) { return session_of(data).handler.why(text); });
+    Session& session = session_of(data);
+    return text_query(call, error, [&](auto text) { return session.handler.why(session.caller, text); });
 }
 
 int describe(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -178,6 +179,7 @@ int kill(sd_bus_message* call, void* data, sd_bus_error* error) {
     return sd_bus_reply_method_return(call, "u", *count);
 }
 
+template <Refused refused>
 int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     std::vector<std::string> what;
     std::vector<std::string> groups;
@@ -192,7 +194,8 @@ int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (code < 0) {
         return code;
     }
-    return answer(call, session_of(data).handler.attach(session_of(data).caller, what, groups, scope), error);
+    Session& session = session_of(data);
+    return answer(call, session.handler.attach(session.caller, what, groups, scope, refused), error);
 }
 
 using GroupCall = base::Result<> (Handler::*)(const Caller&, std::string_view, std::string_view);
@@ -285,7 +288,8 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("Reload", "ast", "t", job<JobKind::reload>),
     GPCSUP_METHOD("Wait", "tt", "s", wait),
     GPCSUP_METHOD("Kill", "sis", "u", kill),
-    GPCSUP_METHOD("Attach", "asass", "s", attach),
+    GPCSUP_METHOD("Attach", "asass", "s", attach<Refused::error>),
+    GPCSUP_METHOD("TryAttach", "asass", "s", attach<Refused::listed>),
     GPCSUP_METHOD("CreateGroup", "ss", "", group_call<&Handler::create_group>),
     GPCSUP_METHOD("RemoveGroup", "ss", "", group_call<&Handler::remove_group>),
     GPCSUP_METHOD("RenameGroup", "ss", "", group_call<&Handler::rename_group>),

@@ -26,6 +26,9 @@ enum ProcessFlag : std::uint32_t {
     process_reaping_known = 1u << 8,  // the flag above was looked up in this round
     process_was_zombie = 1u << 9,     // seen as a zombie: somebody will wait, or has waited, for it
 };
+// How an orphan's groups were found (Attribution, attribution.h), in three bits of `flags` above these.
+inline constexpr unsigned process_attribution_shift = 16;
+inline constexpr std::uint32_t process_attribution_mask = 7u << process_attribution_shift;
 
 // Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see
 // books.h).

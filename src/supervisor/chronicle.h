@@ -38,6 +38,10 @@ class Chronicle {
                                                                             std::uint64_t most) const;
     // The newest event whose body has "unit": name, as an object; null when there is none.
     [[nodiscard]] Json last_event_of(std::string_view unit) const;
+    // The newest event that is meant, whole, as an object; null when the journal has none (any more). `word`
+    // is in its body's text: what is without it is not parsed.
+    using Meant = std::function<bool(std::string_view event, const Json& body)>;
+    [[nodiscard]] Json last_event(std::string_view word, const Meant& meant) const;
 
   private:
     std::uint64_t written(const base::Result<std::uint64_t>& sequence, std::string_view event,

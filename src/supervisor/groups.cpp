@@ -245,7 +245,7 @@ base::Result<std::uint64_t> Groups::intend(std::span<const grouping::Relocation>
                 place[hierarchy->name] = forest_.path(one.to[hierarchy->id.value]);
             }
         }
-        moved.push_back({{"pid", one.process.pid}, {"place", place}});
+        moved.push_back({{"pid", one.process.pid}, {"start", one.process.start_time}, {"place", place}});
     }
     intents_[intent] = {{"intent", intent}, {"moved", moved}};
     return intent;

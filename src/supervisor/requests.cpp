@@ -36,6 +36,10 @@ base::Result<> Requests::may_change(const Caller& caller, Text what) {
     return base::refuse(EACCES, "only root and the supervisor's own user may " + std::string(what));
 }
 
+base::Result<> Requests::may_manage(const Caller& caller, GroupId, Text what) {
+    return may_change(caller, what);
+}
+
 base::Result<> Requests::known(Names units) const {
     for (const std::string& name : units) {
         if (own_.engine_->find(name) == nullptr) {

@@ -5,13 +5,16 @@
 #include <map>
 
 #include "control/handler.h"
+#include "supervisor/refusals.h"
 #include "supervisor/supervisor.h"
 
 namespace gpcsup::supervisor {
 
+class AttachRequest;
+
 class Requests final : public control::Handler {
   public:
-    explicit Requests(Supervisor& supervisor) : own_(supervisor) {}
+    explicit Requests(Supervisor& supervisor) : own_(supervisor), refusals_(*supervisor.chronicle_) {}
 
     void stop_everything(wire::StopHow how);
     void adopt_owners(const journal::States& states);  // units of `run` whose client may come back
@@ -26,7 +29,7 @@ class Requests final : public control::Handler {
     Json get(Text group, Text attribute) override { return own_.views_->get(group, attribute); }
     Json hierarchies() override { return own_.views_->hierarchies(); }
     Json groups(Text prefix) override { return own_.views_->groups(prefix); }
-    Json why(Text unit) override { return own_.views_->why(unit); }
+    Json why(const control::Caller& caller, Text what) override { return own_.views_->why(caller, what); }
     Json describe(Text what) override { return Views::describe(what); }
     base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                std::uint64_t most) override {
@@ -41,7 +44,8 @@ class Requests final : public control::Handler {
               control::Reply reply) override;
     base::Result<std::uint32_t> kill(const control::Caller& caller, Text what, int signal,
                                      Text whom) override;
-    Json attach(const control::Caller& caller, Names what, Names groups, Text scope) override;
+    Json attach(const control::Caller& caller, Names what, Names groups, Text scope,
+                control::Refused refused) override;
     base::Result<> create_group(const control::Caller& caller, Text group, Text how) override;
     base::Result<> remove_group(const control::Caller& caller, Text group, Text how) override;
     base::Result<> rename_group(const control::Caller& caller, Text group, Text name) override;
@@ -62,11 +66,15 @@ class Requests final : public control::Handler {
   private:
     [[nodiscard]] static base::Result<> may_change(const control::Caller& caller, Text what);
     base::Result<> known(Names units) const;
-    base::Result<std::vector<base::ProcessId>> processes_of(Names what, Text scope);
-    base::Result<base::ProcessId> process_named(const std::string& pid);
-    void add_tree(const processes::Process& top, std::vector<base::ProcessId>& list);
+    [[nodiscard]] static base::Result<> may_manage(const control::Caller& caller, grouping::GroupId group,
+                                                   Text what);
+    std::string refused_attach(const control::Caller& caller, const AttachRequest& request);
+    std::string attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome);
+    void refused(Text event, const control::Caller& caller, grouping::GroupId group, const base::Error& error,
+                 supervisor::Json details = supervisor::Json::object());
 
     Supervisor& own_;
+    Refusals refusals_;
     std::map<std::uint64_t, std::vector<std::string>>
         owned_;                               // connection → transient units that end with it
     std::map<std::string, uid_t> ownerless_;  // after a replacement, for a while: unit → who may own it
