@@ -49,6 +49,11 @@ std::uint64_t Chronicle::erase(std::string_view event, std::string_view key, con
     return written(journal_.erase(event, key, text), event, text);
 }
 
+base::Result<> Chronicle::intend(std::string_view key, const Json& body) {
+    auto written = journal_.state({}, key, body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return written ? base::Result<>() : base::pass(written);
+}
+
 void Chronicle::keep(std::string_view key, std::string_view bytes) {
     written(journal_.state({}, key, bytes), {}, {});
 }

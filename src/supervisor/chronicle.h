@@ -21,6 +21,8 @@ class Chronicle {
     std::uint64_t note(std::string_view event, const Json& body);
     std::uint64_t state(std::string_view event, std::string_view key, const Json& body);
     std::uint64_t erase(std::string_view event, std::string_view key, const Json& body = Json::object());
+    // A state that must be written before anything is done: an error when it is not.
+    base::Result<> intend(std::string_view key, const Json& body);
     // A state that only its writer reads, as bytes of its own form; no event.
     void keep(std::string_view key, std::string_view bytes);
     [[nodiscard]] std::uint64_t next_sequence() const { return journal_.last_sequence() + 1; }

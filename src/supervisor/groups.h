@@ -56,11 +56,12 @@ class Groups final : public grouping::PlacementLog {
     void write_settings(grouping::GroupId group, std::string_view event);
     void write_path(grouping::GroupId group, std::string_view event);  // it and its parents not yet written
     void rewrite();
+    [[nodiscard]] Json event_of(const grouping::Relocation& one) const;  // its new places
 
     grouping::Forest& forest_;
     controllers::ControllerSet& controllers_;
     Chronicle& chronicle_;
-    std::map<std::uint64_t, Json> intents_;
+    std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
 };
 
 }  // namespace gpcsup::supervisor

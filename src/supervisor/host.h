@@ -18,6 +18,7 @@ class MachineHost final : public controllers::Host {
 
     const grouping::Forest& forest() override { return forest_; }
     processes::ProcessTable& processes() override { return census_.table(); }
+    std::chrono::nanoseconds now() override { return census_.clocks().monotonic(); }
     base::CpuList online_cpus() override;
     base::CpuList online_nodes() override;
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;

@@ -46,10 +46,33 @@ base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
     return base::fail(EINVAL, "read the CPUs of", describe(thread));
 }
 
-base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
-    if (auto stat = files_.stat(process.pid); !stat || stat->start_time != process.start_time) {
+// With one thread there is no list to read: its leader is counted until the whole process has gone, so a
+// process that has one thread afterwards has had no other since.
+base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId process,
+                                                            const base::CpuList& cpus) {
+    const auto before = files_.stat(process.pid);
+    if (!before || before->start_time != process.start_time) {
         return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
     }
+    if (before->threads != 1) {
+        return Single::has_more;
+    }
+    if (auto set = set_thread(process.pid, cpus); !set) {
+        return base::pass(set);
+    }
+    const auto after = files_.stat(process.pid);
+    return !after || after->threads == 1 ? Single::done : Single::has_more;
+}
+
+base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
+    const auto single = set_single(process, cpus);
+    if (!single) {
+        return std::unexpected(single.error());
+    }
+    return *single == Single::done ? base::Result<>() : set_threads(process, cpus);
+}
+
+base::Result<> RealAffinity::set_threads(base::ProcessId process, const base::CpuList& cpus) {
     // A thread inherits the mask of the one that made it, so a pass that meets only threads already set has
     // met them all: whoever could have made an unset one is set, and was before that pass began.
     std::set<pid_t> done;
