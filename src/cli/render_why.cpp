@@ -65,8 +65,8 @@ std::string why_group(const Json& answer, const Look& look) {
 }
 
 std::string why_process(const Json& answer, const Look& look) {
-    std::string text = paint(look, Tone::strong, number_or_dash(answer, "pid")) + " " +
-                       text_of(answer, "command") + "\n";
+    std::string text =
+        paint(look, Tone::strong, number_or_dash(answer, "pid")) + " " + text_of(answer, "command") + "\n";
     for (const auto& [hierarchy, path] : object_of(answer, "place").items()) {
         text += "  in " + harmless(hierarchy) + ":" + value_text(path) + "\n";
     }

@@ -85,7 +85,8 @@ std::vector<Verb> reading_verbs() {
         {"why",
          reading,
          "tells why a unit is in its state, a group cannot be removed, or a process is where it is",
-         "Of a unit: the chain of causes. Of a group: what is in the way of removing it, and what was refused "
+         "Of a unit: the chain of causes. Of a group: what is in the way of removing it, and what was "
+         "refused "
          "last. Of a process: its groups, how it got there, and the last attach of it that was refused.",
          {},
          {{"UNIT, HIERARCHY:PATH or PID", 1, 1, Completes::unit}},

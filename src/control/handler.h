@@ -47,7 +47,10 @@ struct Streams {  // descriptors that came with Run
 };
 
 enum class JobKind { start, stop, restart, reload };
-enum class Refused { error, listed };  // how items that are in the way are told: as an error, or in the answer
+enum class Refused {
+    error,
+    listed
+};  // how items that are in the way are told: as an error, or in the answer
 
 class Handler {
   public:

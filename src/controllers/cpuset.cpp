@@ -304,7 +304,8 @@ base::Result<> Cpuset::attach(std::span<const Move> moves) {
     base::Result<> first;
     for (const Move& move : moves) {
         const State* state = find(move.to);
-        if (state == nullptr || (find(move.from) != nullptr && !restricted(move.from) && !restricted(move.to))) {
+        if (state == nullptr ||
+            (find(move.from) != nullptr && !restricted(move.from) && !restricted(move.to))) {
             continue;  // nobody has asked for anything: a mask that it chose itself stays
         }
         moved_.insert(move.process->id());  // a child of this moment may be told of later, with the old mask

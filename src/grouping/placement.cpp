@@ -118,8 +118,8 @@ Refusal refused(const Leg& leg, base::Error error) {
             std::move(error)};
 }
 
-// One answer for many does not say whose fault it is. So each is tried alone by TRY_ONE; where alone nobody is
-// refused, it is about all of them together.
+// One answer for many does not say whose fault it is. So each is tried alone by TRY_ONE; where alone nobody
+// is refused, it is about all of them together.
 template <class TryOne>
 std::vector<Refusal> refused_each(const Leg& leg, base::Error together, TryOne try_one) {
     std::vector<Refusal> refusals;

@@ -77,10 +77,13 @@ void AttachRequest::read_group(const std::string& name) {
         return;
     }
     if (from_.forest.group(*group)->hierarchy == Placing::unit_hierarchy) {
-        refused_.push_back({ItemKind::group, name, {}, name,
-                            error(EINVAL,
-                                  "the hierarchy `unit` says which unit owns a process and is not attached to",
-                                  "a process is a unit's when the unit started it")});
+        refused_.push_back(
+            {ItemKind::group,
+             name,
+             {},
+             name,
+             error(EINVAL, "the hierarchy `unit` says which unit owns a process and is not attached to",
+                   "a process is a unit's when the unit started it")});
         return;
     }
     placement_.groups.push_back(*group);
@@ -222,11 +225,11 @@ void AttachRequest::refuse(const grouping::Refusal& refusal) {
     const bool named = refusal.group.value != 0;
     const std::string group = named ? from_.forest.full_path(refusal.group) : target_names();
     if (refusal.process) {
-        refused_.push_back({ItemKind::process, std::to_string(refusal.process->pid), refusal.process, group,
-                            refusal.error});
+        refused_.push_back(
+            {ItemKind::process, std::to_string(refusal.process->pid), refusal.process, group, refusal.error});
     } else {
-        refused_.push_back({named ? ItemKind::group : ItemKind::all, named ? group : "", {}, group,
-                            refusal.error});
+        refused_.push_back(
+            {named ? ItemKind::group : ItemKind::all, named ? group : "", {}, group, refusal.error});
     }
 }
 

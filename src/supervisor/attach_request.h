@@ -1,7 +1,7 @@
 #pragma once
 // One attach as a client asks for it: names become processes and groups, and every item is judged (is it
-// there, can it be moved, may this caller move it) before anything moves. All that is in the way is told, item
-// by item. It moves nothing itself.
+// there, can it be moved, may this caller move it) before anything moves. All that is in the way is told,
+// item by item. It moves nothing itself.
 
 #include <map>
 #include <optional>
@@ -25,9 +25,9 @@ enum class ItemKind {
 
 struct RefusedItem {
     ItemKind kind = ItemKind::all;
-    std::string name;                           // as it was asked for: "4711", "web", "compute:/a"
-    std::optional<base::ProcessId> process;     // where it is known
-    std::string group;                          // HIERARCHY:PATH that it was to get; may be empty
+    std::string name;                        // as it was asked for: "4711", "web", "compute:/a"
+    std::optional<base::ProcessId> process;  // where it is known
+    std::string group;                       // HIERARCHY:PATH that it was to get; may be empty
     base::Error error;
 };
 
@@ -40,12 +40,11 @@ class AttachRequest {
         Placing& placing;
         pid_t init_pid;
     };
-    AttachRequest(const Sources& sources, MoveRights rights)
-        : from_(sources), rights_(std::move(rights)) {}
+    AttachRequest(const Sources& sources, MoveRights rights) : from_(sources), rights_(std::move(rights)) {}
 
     void read(std::span<const std::string> what, std::span<const std::string> groups, std::string_view scope);
-    void judge(const control::Caller& caller);            // after read: rights, for each process and group
-    void refuse(const grouping::Refusal& refusal);        // from the placement
+    void judge(const control::Caller& caller);      // after read: rights, for each process and group
+    void refuse(const grouping::Refusal& refusal);  // from the placement
 
     [[nodiscard]] const grouping::PlacementRequest& placement() const { return placement_; }
     [[nodiscard]] const std::vector<RefusedItem>& refused() const { return refused_; }

@@ -9,7 +9,7 @@ namespace gpcsup::supervisor {
 
 class Refusals {
   public:
-    static constexpr unsigned at_once = 20;    // then one for each interval
+    static constexpr unsigned at_once = 20;  // then one for each interval
     static constexpr std::uint64_t interval_ns = 100'000'000;
 
     explicit Refusals(Chronicle& chronicle) : chronicle_(chronicle) {}

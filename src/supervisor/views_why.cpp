@@ -39,7 +39,8 @@ Views::Answer Views::why(const control::Caller& caller, std::string_view what) {
     if (what.contains(':')) {
         return why_group(caller, what);
     }
-    const bool number = !what.empty() && std::ranges::all_of(what, [](char c) { return c >= '0' && c <= '9'; });
+    const bool number =
+        !what.empty() && std::ranges::all_of(what, [](char c) { return c >= '0' && c <= '9'; });
     return number ? why_process(caller, what) : why_unit(what);
 }
 

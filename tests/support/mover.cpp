@@ -42,8 +42,8 @@ int main(int count, char** words) {
     const auto begin = Clock::now();
     for (long move = 0; move < moves; ++move) {
         const auto sent = Clock::now();
-        const auto answer = client.attach(
-            what, {arguments[move % 2 == 0 ? 3 : 2]}, control::AttachScope::process);
+        const auto answer =
+            client.attach(what, {arguments[move % 2 == 0 ? 3 : 2]}, control::AttachScope::process);
         if (!answer) {
             return fail("move " + std::to_string(move) + ": " + answer.error().message());
         }
@@ -52,10 +52,12 @@ int main(int count, char** words) {
     const double whole = microseconds(Clock::now() - begin);
     std::ranges::sort(times);
     const auto at = [&](double part) {
-        return times.empty() ? 0.0 : times[static_cast<std::size_t>(part * static_cast<double>(times.size() - 1))];
+        return times.empty() ? 0.0
+                             : times[static_cast<std::size_t>(part * static_cast<double>(times.size() - 1))];
     };
-    std::printf(R"({"moves": %ld, "seconds": %.3f, "mean_us": %.1f, "median_us": %.1f, "p99_us": %.1f, "slowest_us": %.1f})"
-                "\n",
-                moves, whole / 1e6, whole / static_cast<double>(std::max(moves, 1L)), at(0.5), at(0.99), at(1.0));
+    std::printf(
+        R"({"moves": %ld, "seconds": %.3f, "mean_us": %.1f, "median_us": %.1f, "p99_us": %.1f, "slowest_us": %.1f})"
+        "\n",
+        moves, whole / 1e6, whole / static_cast<double>(std::max(moves, 1L)), at(0.5), at(0.99), at(1.0));
     return 0;
 }

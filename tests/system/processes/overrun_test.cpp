@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "processes/group_kill.h"
 #include "system/processes/watcher.h"
 
 using namespace gpcsup;
@@ -36,6 +37,18 @@ std::set<pid_t> members(Watcher& watcher, std::uint32_t group) {
     watcher.table->for_each_member(watcher.group(group),
                                    [&](processes::Process& process) { found.insert(process.pid); });
     return found;
+}
+
+// Before the reaper goes: what it leaves would be nobody's.
+void kill_all(Watcher& watcher, std::uint32_t group) {
+    processes::GroupKill kill(*watcher.table, watcher.files, watcher.signals, watcher.clocks,
+                              *watcher.tracker, watcher.group(group), std::chrono::seconds(10));
+    auto status = kill.step();
+    while (!status.over()) {
+        watcher.watch(std::chrono::ceil<milliseconds>(status.again));
+        status = kill.step();
+    }
+    CHECK(status.phase == processes::GroupKill::Phase::done);
 }
 
 // Forks 2,000 times in bursts, and has 40 children and grandchildren at its end that stay.
@@ -81,4 +94,6 @@ TEST_CASE("an overrun of the process connector ends in the same state as none") 
     CHECK(all == descendants(watcher.files, reaper.pid()));
     CHECK(watcher.table->size() == 83);
     CHECK(watcher.attributed.empty());
+    kill_all(watcher, 0);
+    kill_all(watcher, 1);
 }

@@ -84,7 +84,9 @@ class Model {
 
   private:
     std::size_t below(std::size_t bound) { return random_() % bound; }
-    pid_t any() { return std::next(alive_.begin(), static_cast<std::ptrdiff_t>(below(alive_.size())))->first; }
+    pid_t any() {
+        return std::next(alive_.begin(), static_cast<std::ptrdiff_t>(below(alive_.size())))->first;
+    }
 
     void service() {
         const std::string& name = names[below(names.size())];
@@ -125,8 +127,8 @@ class Model {
             world_.start_thread(any());
         }
     }
-    // A child of a parent that ended with neither heard of would be an orphan that nobody can explain: what is
-    // lost here are forks and ends of this moment, as with an overrun under load.
+    // A child of a parent that ended with neither heard of would be an orphan that nobody can explain: what
+    // is lost here are forks and ends of this moment, as with an overrun under load.
     void lose() {
         world_.tracker->drain().value();
         for (std::size_t count = below(4); count-- > 0;) {
@@ -171,6 +173,5 @@ TEST_CASE("every process that exists is in the group the model says, and nothing
         run(seed, 300);
     }
     const unsigned seed = std::random_device{}();
-    std::printf("a seed of this run: %u\n", seed);
     run(seed, 600);
 }

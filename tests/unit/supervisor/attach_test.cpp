@@ -56,18 +56,20 @@ struct Fixture {
     GroupId target = *forest.create_path(h, "/top/own/target");
     GroupId outside = *forest.create_path(h, "/other");
     GroupId own = *forest.child(top, "own");
-    std::unique_ptr<processes::ProcessTable> table = std::move(processes::ProcessTable::create(forest).value());
+    std::unique_ptr<processes::ProcessTable> table =
+        std::move(processes::ProcessTable::create(forest).value());
     Users users;
     std::map<GroupId, uid_t> owners;  // of subtrees
-    MoveRights rights{forest, *table, users,
-                      [this](const control::Caller& caller, GroupId group, std::string_view) -> base::Result<> {
-                          for (const auto& [subtree, uid] : owners) {
-                              if (uid == caller.uid && forest.is_within(group, subtree)) {
-                                  return {};
-                              }
-                          }
-                          return base::refuse(EACCES, "not yours: " + forest.full_path(group));
-                      }};
+    MoveRights rights{
+        forest, *table, users,
+        [this](const control::Caller& caller, GroupId group, std::string_view) -> base::Result<> {
+            for (const auto& [subtree, uid] : owners) {
+                if (uid == caller.uid && forest.is_within(group, subtree)) {
+                    return {};
+                }
+            }
+            return base::refuse(EACCES, "not yours: " + forest.full_path(group));
+        }};
 
     processes::Process& start(pid_t pid, GroupId group, std::string ids) {
         grouping::Places places{};
@@ -137,8 +139,10 @@ TEST_CASE("a refusal names each item, and has one code when all have one") {
     CHECK(of({denied, denied}).code == EACCES);
     CHECK(of({gone, denied}).message() ==
           "nothing was moved, 2 items are refused:\n71: there is no such process\n72: not yours; ask");
-    CHECK(to_json(gone).dump() == R"({"pid":71,"group":"h:/a","error":"there is no such process","errno":3})");
-    CHECK(to_json(idle).dump() == R"({"unit":"web","group":"h:/a","error":"web has no processes","errno":3})");
+    CHECK(to_json(gone).dump() ==
+          R"({"pid":71,"group":"h:/a","error":"there is no such process","errno":3})");
+    CHECK(to_json(idle).dump() ==
+          R"({"unit":"web","group":"h:/a","error":"web has no processes","errno":3})");
     CHECK(to_json(group).dump() == R"({"group":"h:/x","error":"there is no group h:/x","errno":2})");
 }
 
