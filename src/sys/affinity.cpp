@@ -50,9 +50,12 @@ base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
 // process that has one thread afterwards has had no other since.
 base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId process,
                                                             const base::CpuList& cpus) {
+    const auto gone = [&] {
+        return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
+    };
     const auto before = files_.stat(process.pid);
     if (!before || before->start_time != process.start_time) {
-        return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
+        return gone();
     }
     if (before->threads != 1) {
         return Single::has_more;
@@ -61,7 +64,10 @@ base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId proc
         return base::pass(set);
     }
     const auto after = files_.stat(process.pid);
-    return !after || after->threads == 1 ? Single::done : Single::has_more;
+    if (!after || after->start_time != process.start_time) {
+        return gone();
+    }
+    return after->threads == 1 ? Single::done : Single::has_more;
 }
 
 base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
