@@ -3,14 +3,14 @@
 import collections
 import json
 import os
-import pathlib
+import pwd
 import select
 import signal
 import subprocess
 import unittest
 
 import harness
-from harness import BIN, Case, MISBEHAVE, children_of, command_name, needs_root, stat_of, status_field, threads_of
+from harness import BIN, Case, MISBEHAVE, children_of, needs_root, stat_of, status_field
 
 SUPPORT = MISBEHAVE.parent
 CONFIG = """
@@ -204,6 +204,37 @@ class Attaching(Case):
 
 class AttachingAsOrdinaryUser(Attaching):
     user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+@needs_root
+class Rights(Case):
+    """A system's supervisor, asked by an ordinary user who manages nothing there."""
+
+    def test_a_stranger_may_not_move_anybody(self):
+        supervisor = self.supervise({"sleepers": SLEEPERS}, CONFIG)
+        for path in (supervisor.directory, supervisor.runtime):
+            path.chmod(0o755)
+        user = pwd.getpwnam(harness.ORDINARY)
+        theirs = supervisor.gpcsup("run", "--detach", "--name", "theirs", "--", "setpriv", f"--reuid={user.pw_uid}",
+                                   "--clear-groups", "sleep", "1000")
+        self.assertEqual(0, theirs.returncode)
+        own, root = supervisor.unit("theirs")["pid"], supervisor.unit("sleepers")["pid"]
+
+        def become():
+            os.setgroups([])
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+        asked = subprocess.run([BIN / "gpcsup", "--runtime", supervisor.runtime, "attach", "--json", str(own), str(root),
+                                "compute:/a"], env=supervisor.environ(), preexec_fn=become, capture_output=True, text=True)
+        self.assertEqual(5, asked.returncode, asked.stderr)
+        items = {item["pid"]: item for item in json.loads(asked.stdout)["refused"]}
+        self.assertEqual(({own, root}, {13}), (set(items), {item["errno"] for item in items.values()}))
+        self.assertIn("it is a process of user 0", items[root]["error"])
+        self.assertIn("may", items[own]["error"])
+        events = [json.loads(text) for text in supervisor.gpcsup("events", "--json", "--since", "0").stdout.splitlines()]
+        self.assertEqual({user.pw_uid}, {event["uid"] for event in events if event["event"] == "refused-attach"})
+        self.assertEqual("/", supervisor.json("why", own)["place"]["compute"])
+        self.assertEqual(13, supervisor.json("why", own)["refused"]["errno"])
 
 
 @unittest.skipUnless((SUPPORT / "brood").exists() and (SUPPORT / "mover").exists(), "needs brood and mover")

@@ -80,6 +80,9 @@ class Model {
         world_.table->for_each([&](processes::Process&) { ++rows; });
         CHECK(rows == 0);
         CHECK(world_.total() == 0);
+        const auto& shared = world_.table->shared();
+        CHECK(std::count_if(shared.books, shared.books + shared.books_used,
+                            [](const processes::Book& book) { return book.used != 0; }) == 1);
     }
 
   private:
