@@ -80,6 +80,13 @@ class Model {
         world_.table->for_each([&](processes::Process&) { ++rows; });
         CHECK(rows == 0);
         CHECK(world_.total() == 0);
+        for (const std::string& name : names) {  // a book stays as long as its groups
+            if (!name.empty()) {
+                const auto group = world_.group(name);
+                REQUIRE(world_.forest.remove_group(group));
+                world_.table->books().forget_group(group, world_.root_group);
+            }
+        }
         const auto& shared = world_.table->shared();
         CHECK(std::count_if(shared.books, shared.books + shared.books_used,
                             [](const processes::Book& book) { return book.used != 0; }) == 1);
