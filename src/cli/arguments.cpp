@@ -121,6 +121,11 @@ class Lexer {
                 into_.give(name, std::move(value));
             }
         }
+        for (auto& [name, value] : perhaps_) {
+            if (!value.empty()) {
+                into_.give(name, value == "true" ? std::string() : std::move(value));
+            }
+        }
         for (auto& [name, count] : counts_) {
             for (int i = 0; i < count; ++i) {
                 into_.give(name, {});
@@ -132,7 +137,11 @@ class Lexer {
   private:
     void add(const Option& option) {
         const std::string name(longest_name(option.flags));
-        if (option.value.empty()) {
+        if (takes(option) == Takes::perhaps) {
+            // CLI11 gives a flag without "=VALUE" the word "true".
+            auto& place = perhaps_.emplace_back(name, std::string());
+            app_.add_flag(std::string(option.flags), place.second);
+        } else if (option.value.empty()) {
             auto& place = counts_.emplace_back(name, 0);
             app_.add_flag(std::string(option.flags), place.second);
         } else {
@@ -181,6 +190,7 @@ class Lexer {
     Arguments& into_;
     CLI::App app_;
     std::deque<std::pair<std::string, int>> counts_;  // a deque: CLI11 keeps references
+    std::deque<std::pair<std::string, std::string>> perhaps_;
     std::deque<std::pair<std::string, std::vector<std::string>>> values_;
     std::vector<std::string> known_;
 };

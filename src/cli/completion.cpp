@@ -20,6 +20,8 @@ std::string_view kind_word(Completes completes) {
             return "unit_or_group";
         case Completes::hierarchy:
             return "hierarchy";
+        case Completes::controller:
+            return "controller";
         case Completes::attribute:
             return "attribute";
         case Completes::file:
@@ -91,7 +93,7 @@ std::string verb_cases() {
 std::string value_cases() {
     std::string text;
     const auto add = [&](std::string_view words, const Option& option) {
-        if (option.value.empty()) {
+        if (takes(option) != Takes::value) {
             return;
         }
         const std::string verb = words.empty() ? "*:" : "'" + std::string(words) + "':";
@@ -254,7 +256,7 @@ std::string zsh_option(const Option& option) {
     while (!rest.empty()) {
         const std::size_t comma = std::min(rest.find(','), rest.size());
         text += "        '*" + std::string(rest.substr(0, comma)) + "[" + zsh_quoted(option.help) + "]";
-        text += option.value.empty()
+        text += takes(option) != Takes::value
                     ? "'"
                     : ":" + zsh_quoted(option.value) + ":" + zsh_action(option.completes) + "'";
         text += " \\\n";
@@ -300,7 +302,9 @@ std::string zsh_verbs(std::string_view first) {
     }
     if (first.empty()) {
         text +=
-            "        'group:create, remove, rename or list groups'\n        'hierarchy:list hierarchies'\n";
+            "        'group:create, remove, rename or list groups'\n        'hierarchy:create, remove, "
+            "rebind or list "
+            "hierarchies'\n";
     }
     return text;
 }

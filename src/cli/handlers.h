@@ -31,6 +31,9 @@ base::Result<int> do_group_create(Session& session);
 base::Result<int> do_group_remove(Session& session);
 base::Result<int> do_group_rename(Session& session);
 base::Result<int> do_group_list(Session& session);
+base::Result<int> do_hierarchy_create(Session& session);
+base::Result<int> do_hierarchy_remove(Session& session);
+base::Result<int> do_hierarchy_rebind(Session& session);
 base::Result<int> do_hierarchy_list(Session& session);
 
 base::Result<int> do_poweroff(Session& session);

@@ -19,7 +19,7 @@ std::string flags_text(const Option& option) {
     } else {
         text = "    " + text;
     }
-    return option.value.empty() ? text : text + " " + std::string(option.value);
+    return text + (takes(option) == Takes::value ? " " : "") + std::string(option.value);
 }
 
 std::string rows(std::span<const std::pair<std::string, std::string>> entries) {
@@ -75,7 +75,8 @@ std::string roff_options(std::span<const Option> options) {
             flags.replace(comma, 1, "\\fR, \\fB");
         }
         text += ".TP\n\\fB" + flags + "\\fR";
-        text += option.value.empty() ? "\n" : " \\fI" + roff(option.value) + "\\fR\n";
+        const std::string_view space = takes(option) == Takes::value ? " " : "";
+        text += option.value.empty() ? "\n" : std::string(space) + "\\fI" + roff(option.value) + "\\fR\n";
         text += roff(option.help) + "\n";
     }
     return text;

@@ -52,7 +52,9 @@ void add_group_children(Branch& branch, const Json& group, const Look& look) {
 }
 
 Branch group_branch(const Json& group, const Look& look) {
-    Branch branch{paint(look, Tone::strong, text_of(group, "name")) + attribute_text(group), {}};
+    const std::string_view mark = text_of(group, "state") == "dying" ? " (dying)" : "";
+    Branch branch{
+        paint(look, Tone::strong, text_of(group, "name")) + std::string(mark) + attribute_text(group), {}};
     add_group_children(branch, group, look);
     return branch;
 }
@@ -97,12 +99,23 @@ std::string render_tree(const Json& answer, const Look& look) {
     return text.empty() ? "no hierarchies\n" : text;
 }
 
+std::string holders_text(const Json& held_by) {
+    std::string text;
+    for (const auto& [controller, why] : held_by.items()) {
+        text += (text.empty() ? "" : ", ") + controller + " (" + value_text(why) + ")";
+    }
+    return text;
+}
+
 std::string render_groups(const Json& answer, const Look& look) {
-    Table table({{"GROUP"}, {"PROCESSES", Align::right}, {"CHILDREN", Align::right}, {"UNIT"}});
+    Table table({{"GROUP"}, {"PROCESSES", Align::right}, {"CHILDREN", Align::right}, {"UNIT"}, {"STATE"}});
     for (const Json& group : list_of(answer, "groups")) {
         const std::string unit = text_of(group, "unit");
+        const std::string state = text_of(group, "state");
+        const std::string by = holders_text(object_of(group, "held_by"));
         table.add({text_of(group, "group"), number_or_dash(group, "processes"),
-                   number_or_dash(group, "children"), unit.empty() ? "-" : unit});
+                   number_or_dash(group, "children"), unit.empty() ? "-" : unit,
+                   (state.empty() ? "-" : state) + (by.empty() ? "" : ", held by " + by)});
     }
     return print_table(table, look, "no groups");
 }
@@ -111,22 +124,28 @@ std::string render_hierarchies(const Json& answer, const Look& look) {
     Table table({{"HIERARCHY"}, {"GROUPS", Align::right}, {"PROCESSES", Align::right}, {"CONTROLLERS"}});
     for (const Json& hierarchy : list_of(answer, "hierarchies")) {
         const std::string controllers = joined(list_of(hierarchy, "controllers"));
-        table.add({text_of(hierarchy, "name"), number_or_dash(hierarchy, "groups"),
+        const auto dying = number_of(hierarchy, "dying").value_or(0);
+        table.add({text_of(hierarchy, "name"),
+                   number_or_dash(hierarchy, "groups") +
+                       (dying > 0 ? " + " + std::to_string(dying) + " dying" : ""),
                    number_or_dash(hierarchy, "processes"), controllers.empty() ? "-" : controllers});
     }
     std::string text = print_table(table, look, "no hierarchies");
     if (const std::string unbound = joined(list_of(answer, "unbound")); !unbound.empty()) {
-        text += "in no hierarchy: " + unbound + "\n";
+        text += "unbound, everything in one place: " + unbound + "\n";
     }
     return text;
 }
 
-std::string render_attributes(const Json& answer, const Look&) {
+std::string render_attributes(const Json& answer, const Look& look) {
+    std::string text;
+    if (truth_of(answer, "unbound") == Truth::yes) {
+        text = paint(look, Tone::faint, "unbound: everything below gpc-init in one place") + "\n";
+    }
     Table table({{""}, {""}});
     for (const auto& [name, value] : object_of(answer, "attributes").items()) {
         table.add({name, "= " + value_text(value)});
     }
-    std::string text;
     for (const auto& line : table.lines(0)) {
         text += line + "\n";
     }

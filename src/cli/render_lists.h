@@ -11,6 +11,8 @@ namespace gpcsup::cli {
 std::string render_list(const Json& answer, const Look& look);
 std::string render_processes(const Json& answer, const Look& look);
 std::string render_tree(const Json& answer, const Look& look);
+// "numfiles (3 open files), memory (a page)": a group's holders.
+std::string holders_text(const Json& held_by);
 std::string render_groups(const Json& answer, const Look& look);
 std::string render_hierarchies(const Json& answer, const Look& look);
 std::string render_attributes(const Json& answer, const Look& look);

@@ -1,5 +1,7 @@
 // group create, remove, rename; attach; set: what changes groups and who is in them.
 
+#include <pwd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <optional>
@@ -26,6 +28,29 @@ base::Result<int> each_group(Session& session, Change change) {
         }
     }
     return 0;
+}
+
+// The removal succeeded, but something is charged to the group yet: who, and why.
+void say_dying(const Session& session, const std::string& answer) {
+    const auto what = parse_answer(answer);
+    if (!what || text_of(*what, "state") != "dying" || session.quiet()) {
+        return;
+    }
+    const std::string by = holders_text(object_of(*what, "held_by"));
+    complain(text_of(*what, "group") + " is dying" + (by.empty() ? "" : ", held by " + by));
+}
+
+// The supervisor knows users by number only: names are looked up here.
+base::Result<std::string> user_number(const std::string& value) {
+    const bool is_number = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+    if (is_number || value == "none") {
+        return value;
+    }
+    errno = 0;
+    const passwd* user = ::getpwnam(value.c_str());
+    return user != nullptr
+               ? base::Result<std::string>(std::to_string(user->pw_uid))
+               : base::refuse(ENOENT, "there is no user \"" + value + "\"", "a name, a number, or \"none\"");
 }
 
 bool is_group(const std::string& word) {
@@ -70,17 +95,33 @@ base::Result<int> do_group_create(Session& session) {
 }
 
 base::Result<int> do_group_remove(Session& session) {
-    const bool kill = session.arguments().has("--kill");
-    const bool recursive = session.arguments().has("--recursive");
-    if (kill && recursive) {
-        return base::refuse(EINVAL, "--kill and --recursive exclude each other",
-                            "kill the group first: gpcsup kill -s KILL GROUP");
+    using control::RemoveHow;
+    auto how = RemoveHow::plain;
+    for (const auto& [option, flag] :
+         {std::pair("--kill", RemoveHow::kill), std::pair("--recursive", RemoveHow::recursive),
+          std::pair("--wait", RemoveHow::wait)}) {
+        how = session.arguments().has(option) ? how | flag : how;
     }
-    const auto how = kill        ? control::RemoveHow::kill
-                     : recursive ? control::RemoveHow::recursive
-                                 : control::RemoveHow::empty;
-    return each_group(
-        session, [=](control::Client& client, const auto& group) { return client.remove_group(group, how); });
+    base::Duration patience{};
+    if (const auto text = session.arguments().value("--wait"); text && !text->empty()) {
+        auto duration = base::parse_duration(*text);
+        if (!duration) {
+            return base::pass(duration);
+        }
+        if (duration->count() <= 0) {
+            return base::refuse(EINVAL, "--wait needs a time longer than nothing");
+        }
+        patience = *duration;
+    }
+    const auto timeout = std::chrono::ceil<std::chrono::microseconds>(patience);
+    return each_group(session, [&](control::Client& client, const auto& group) -> base::Result<> {
+        auto answer = client.remove_group(group, how, timeout);
+        if (!answer) {
+            return base::pass(answer);
+        }
+        say_dying(session, *answer);
+        return {};
+    });
 }
 
 base::Result<int> do_group_rename(Session& session) {
@@ -143,7 +184,15 @@ base::Result<int> do_set(Session& session) {
             return base::refuse(EINVAL, "\"" + word + "\" is not ATTRIBUTE=VALUE",
                                 "for example: numtasks.limit=64");
         }
-        settings.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+        std::string value = word.substr(equals + 1);
+        if (word.substr(0, equals) == "group.owner") {
+            auto number = user_number(value);
+            if (!number) {
+                return base::pass(number);
+            }
+            value = *number;
+        }
+        settings.emplace_back(word.substr(0, equals), std::move(value));
     }
     auto client = session.client();
     if (!client) {

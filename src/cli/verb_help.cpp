@@ -26,6 +26,24 @@ std::vector<std::string> words_of(const base::Result<std::string>& answer, const
     return words;
 }
 
+// Those of all hierarchies, then those in none.
+std::vector<std::string> controllers_of(const base::Result<std::string>& answer) {
+    std::vector<std::string> words;
+    auto parsed = answer ? parse_answer(*answer) : base::Result<Json>(Json::object());
+    const auto add = [&words](const Json& list) {
+        for (const Json& each : list) {
+            words.push_back(value_text(each));
+        }
+    };
+    if (parsed) {
+        for (const Json& hierarchy : list_of(*parsed, "hierarchies")) {
+            add(list_of(hierarchy, "controllers"));
+        }
+        add(list_of(*parsed, "unbound"));
+    }
+    return words;
+}
+
 std::vector<std::string> words_from(control::Client& client, const std::string& kind) {
     if (kind == "unit") {
         return words_of(client.list(), "units", "name");
@@ -35,6 +53,9 @@ std::vector<std::string> words_from(control::Client& client, const std::string& 
     }
     if (kind == "hierarchy") {
         return words_of(client.hierarchies(), "hierarchies", "name");
+    }
+    if (kind == "controller") {
+        return controllers_of(client.hierarchies());
     }
     if (kind == "setting") {
         return words_of(client.describe(control::DescribeWhat::settings), "settings", "key");
@@ -46,14 +67,14 @@ base::Result<int> print_words(Session& session, const std::string& kind) {
     std::vector<std::string> words;
     if (kind == "signal") {
         words = signal_names();
-    } else if (kind == "unit" || kind == "group" || kind == "hierarchy" || kind == "setting" ||
-               kind == "attribute") {
+    } else if (kind == "unit" || kind == "group" || kind == "hierarchy" || kind == "controller" ||
+               kind == "setting" || kind == "attribute") {
         if (auto client = session.client()) {
             words = words_from(**client, kind);
         }
     } else {
         return base::refuse(EINVAL, "there are no words of the kind \"" + kind + "\"",
-                            "there are: unit, group, hierarchy, attribute, setting, signal");
+                            "there are: unit, group, hierarchy, controller, attribute, setting, signal");
     }
     for (const auto& word : words) {
         print_line(word);

@@ -212,8 +212,12 @@ std::vector<Verb> group_verbs() {
         {"group remove",
          groups,
          "removes empty groups",
-         "",
-         {{"--kill", "", "kill the processes in it first"},
+         "What is in the way is named. With --recursive nothing is removed as long as a process is in one of "
+         "the groups;\n"
+         "--recursive --kill removes all there is. A group that a controller still holds is dying until that "
+         "lets it go.",
+         {{"--wait", "[=D]", "wait until it is empty, or for this time (exit code 2)"},
+          {"--kill", "", "kill the processes in it first"},
           {"-r,--recursive", "", "with the groups below it"}},
          {{"HIERARCHY:PATH", 1, 0, Completes::group}},
          do_group_remove},
@@ -232,9 +236,32 @@ std::vector<Verb> group_verbs() {
          {{"HIERARCHY:PATH", 0, 1, Completes::group}},
          do_group_list,
          Reads::json},
+        {"hierarchy create",
+         groups,
+         "makes a hierarchy with controllers of its own, or with none",
+         "All processes are in its root. The same name with the same controllers is success. Until the next "
+         "boot.",
+         {},
+         {{"NAME", 1, 1, Completes::nothing}, {"CONTROLLER", 0, 0, Completes::controller}},
+         do_hierarchy_create},
+        {"hierarchy remove",
+         groups,
+         "removes a hierarchy that has no groups but its root",
+         "Its controllers are unbound then: they account everything in one place, which "
+         "\"gpcsup get CONTROLLER:/\" prints.",
+         {},
+         {{"NAME", 1, 1, Completes::hierarchy}},
+         do_hierarchy_remove},
+        {"hierarchy rebind",
+         groups,
+         "gives a hierarchy that has no groups but its root other controllers",
+         "Exactly those named; without any it only tracks. What leaves forgets its settings.",
+         {},
+         {{"NAME", 1, 1, Completes::hierarchy}, {"CONTROLLER", 0, 0, Completes::controller}},
+         do_hierarchy_rebind},
         {"hierarchy list",
          groups,
-         "lists hierarchies and the controllers bound to them",
+         "lists hierarchies, the controllers bound to them, and those unbound",
          "",
          {},
          {},
@@ -295,8 +322,8 @@ std::vector<Verb> other_verbs() {
         {"completion",
          files,
          "prints a completion script: bash or zsh",
-         "\"gpcsup completion words KIND\" prints what the scripts offer (unit, group, hierarchy, attribute, "
-         "setting, signal);\n"
+         "\"gpcsup completion words KIND\" prints what the scripts offer (unit, group, hierarchy, "
+         "controller, attribute, setting, signal);\n"
          "\"gpcsup completion man\" the sections COMMANDS and OPTIONS of gpcsup(1).",
          {},
          {{"bash|zsh|man|words", 1, 1, Completes::nothing}, {"KIND", 0, 1, Completes::nothing}},
@@ -343,7 +370,7 @@ std::string synopsis(const Verb& verb) {
     std::string text(verb.words);
     for (const Option& option : verb.options) {
         text += " [" + std::string(option.flags.substr(0, option.flags.find(',')));
-        text += option.value.empty() ? "]" : " " + std::string(option.value) + "]";
+        text += (takes(option) == Takes::value ? " " : "") + std::string(option.value) + "]";
     }
     text += verb.reads == Reads::json ? " [--json]" : "";
     text += verb.stops == Stops::at_command ? " --" : "";

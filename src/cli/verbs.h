@@ -20,6 +20,7 @@ enum class Completes {
     group,
     unit_or_group,
     hierarchy,
+    controller,
     attribute,
     file,
     directory,
@@ -30,10 +31,17 @@ enum class Completes {
 
 struct Option {
     std::string_view flags;  // "-s,--signal"
-    std::string_view value;  // name of its value in help; "" = a switch
+    std::string_view value;  // name of its value in help; "" = a switch; "[=D]": `--flag` or `--flag=D`
     std::string_view help;
     Completes completes = Completes::nothing;
 };
+
+enum class Takes { nothing, value, perhaps };
+constexpr Takes takes(const Option& option) {
+    return option.value.empty()            ? Takes::nothing
+           : option.value.starts_with('[') ? Takes::perhaps
+                                           : Takes::value;
+}
 
 struct Positional {
     std::string_view name;  // as in help: "UNIT"

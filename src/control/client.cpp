@@ -17,7 +17,6 @@ constexpr std::array details{"plain", "settings"};
 constexpr std::array whoms{"all", "main"};
 constexpr std::array scopes{"process", "thread", "tree"};
 constexpr std::array create_hows{"", "parents"};
-constexpr std::array remove_hows{"", "kill", "recursive"};
 constexpr std::array shutdown_hows{"poweroff", "reboot", "halt", "exit"};
 constexpr std::array describe_whats{"settings", "attributes"};
 
@@ -218,14 +217,48 @@ base::Result<> Client::change_group(Request request, const std::string& group, P
         if (done || done.error().code != EPIPE) {
             return done;
         }
-        const auto found = groups(group);
-        if (!found && found.error().code != ENOENT) {
-            return std::unexpected(found.error());
+        auto found = presence(group);
+        if (!found) {
+            return base::pass(found);
         }
-        if (found.has_value() == (wanted == Present::yes)) {
+        if (*found == wanted) {
             return {};
         }
     }
+}
+
+base::Result<Client::Present> Client::presence(const std::string& group) {
+    const auto found = groups(group);
+    if (!found && found.error().code != ENOENT) {
+        return std::unexpected(found.error());
+    }
+    return found ? Present::yes : Present::no;
+}
+
+base::Result<> Client::create_hierarchy(const std::string& name, const Names& controllers) {
+    return tell(query("CreateHierarchy", [&](sd_bus_message* m) {  // the same once more is the same
+        const int r = sd_bus_message_append(m, "s", name.c_str());
+        return r < 0 ? r : append_names(m, controllers);
+    }));
+}
+
+base::Result<> Client::rebind_hierarchy(const std::string& name, const Names& controllers) {
+    return tell(query("RebindHierarchy", [&](sd_bus_message* m) {
+        const int r = sd_bus_message_append(m, "s", name.c_str());
+        return r < 0 ? r : append_names(m, controllers);
+    }));
+}
+
+// Where it is not there the second time, the first call removed it.
+base::Result<> Client::remove_hierarchy(const std::string& name) {
+    Request request = query("RemoveHierarchy", name);
+    request.repeat = Repeat::never;
+    auto done = tell(request);
+    if (done || done.error().code != EPIPE) {
+        return done;
+    }
+    done = tell(query("RemoveHierarchy", name));
+    return done || done.error().code != ENOENT ? done : base::Result<>();
 }
 
 base::Result<> Client::create_group(const std::string& group, CreateHow how) {
@@ -235,12 +268,43 @@ base::Result<> Client::create_group(const std::string& group, CreateHow how) {
     return change_group(std::move(request), group, Present::yes);
 }
 
-base::Result<> Client::remove_group(const std::string& group, RemoveHow how) {
-    Request request = query("RemoveGroup", [&](sd_bus_message* m) {
-        return sd_bus_message_append(m, "ss", group.c_str(), word(remove_hows, how));
-    });
-    request.patience = {};  // killing takes as long as the processes take to die
-    return change_group(std::move(request), group, Present::no);
+// Killing and waiting take as long as they take. A supervisor that is replaced meanwhile has forgotten the
+// wait: it is asked again for what is left of the time.
+base::Result<Json> Client::remove_group(const std::string& group, RemoveHow how,
+                                        std::chrono::microseconds timeout) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + timeout;
+    std::string words;
+    for (const auto& [flag, word] :
+         {std::pair(RemoveHow::kill, "kill"), std::pair(RemoveHow::recursive, "recursive"),
+          std::pair(RemoveHow::wait, "wait")}) {
+        if ((static_cast<unsigned>(how) & static_cast<unsigned>(flag)) != 0) {
+            words += (words.empty() ? "" : " ") + std::string(word);
+        }
+    }
+    for (;;) {
+        const auto left = timeout.count() == 0
+                              ? timeout
+                              : std::max(std::chrono::ceil<std::chrono::microseconds>(end - Clock::now()),
+                                         std::chrono::microseconds(1));
+        Request request = query("RemoveGroup", [&](sd_bus_message* m) {
+            return sd_bus_message_append(m, "sst", group.c_str(), words.c_str(),
+                                         static_cast<std::uint64_t>(left.count()));
+        });
+        request.repeat = Repeat::never;
+        request.patience = {};
+        auto done = ask(request);
+        if (done || done.error().code != EPIPE) {
+            return done;
+        }
+        auto found = presence(group);
+        if (!found) {
+            return base::pass(found);
+        }
+        if (*found == Present::no) {
+            return Json("{}");
+        }
+    }
 }
 
 base::Result<> Client::rename_group(const std::string& group, const std::string& new_name) {

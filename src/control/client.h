@@ -26,7 +26,10 @@ enum class JobVerb { start, stop, restart, reload };
 enum class Whom { all, main };
 enum class AttachScope { process, thread, tree };
 enum class CreateHow { only, with_parents };
-enum class RemoveHow { empty, kill, recursive };
+enum class RemoveHow : unsigned { plain = 0, kill = 1, recursive = 2, wait = 4 };
+[[nodiscard]] constexpr RemoveHow operator|(RemoveHow left, RemoveHow right) {
+    return static_cast<RemoveHow>(static_cast<unsigned>(left) | static_cast<unsigned>(right));
+}
 enum class ShutdownHow { poweroff, reboot, halt, exit };
 enum class DescribeWhat { settings, attributes };
 
@@ -84,8 +87,14 @@ class Client {
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
     // The same; items that are refused are in the answer and no error.
     base::Result<Json> try_attach(const Names& what, const Names& groups, AttachScope scope);
+    base::Result<> create_hierarchy(const std::string& name, const Names& controllers);
+    base::Result<> remove_hierarchy(const std::string& name);
+    base::Result<> rebind_hierarchy(const std::string& name, const Names& controllers);
     base::Result<> create_group(const std::string& group, CreateHow how);
-    base::Result<> remove_group(const std::string& group, RemoveHow how);
+    // Says what became of the group (docs/bus.md), "{}" when that was not heard. `timeout` is of
+    // RemoveHow::wait, 0 = none.
+    base::Result<Json> remove_group(const std::string& group, RemoveHow how,
+                                    std::chrono::microseconds timeout = {});
     base::Result<> rename_group(const std::string& group, const std::string& new_name);
     base::Result<Running> run(const RunRequest& request);
 
@@ -110,6 +119,8 @@ class Client {
     base::Result<> tell(const Request& request);
     enum class Present { yes, no };
     base::Result<> change_group(Request request, const std::string& group, Present wanted);
+    // Whether a change whose answer was lost was carried out.
+    base::Result<Present> presence(const std::string& group);
     Connection connection_;
 };
 

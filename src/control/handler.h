@@ -25,7 +25,8 @@ struct Caller {  // from the socket's peer credentials, never from NSS
     std::uint64_t connection = 0;
 };
 
-// A reply that is given later (method Wait). Dropping it unanswered ends the caller's call with an error.
+// A reply that is given later (methods Wait, RemoveGroup). Dropping it unanswered ends the caller's call with
+// an error.
 class Reply {
   public:
     using Send = std::function<void(const base::Result<std::string>&)>;
@@ -77,8 +78,12 @@ class Handler {
     virtual void wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
     virtual base::Result<std::uint32_t> kill(const Caller& caller, Text what, int signal, Text whom) = 0;
     virtual Json attach(const Caller& caller, Names what, Names groups, Text scope, Refused refused) = 0;
+    virtual base::Result<> create_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
+    virtual base::Result<> remove_hierarchy(const Caller& caller, Text name) = 0;
+    virtual base::Result<> rebind_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
     virtual base::Result<> create_group(const Caller& caller, Text group, Text how) = 0;
-    virtual base::Result<> remove_group(const Caller& caller, Text group, Text how) = 0;
+    virtual void remove_group(const Caller& caller, Text group, Text how, std::uint64_t timeout_us,
+                              Reply reply) = 0;
     virtual base::Result<> rename_group(const Caller& caller, Text group, Text name) = 0;
     virtual base::Result<std::pair<std::string, std::uint64_t>> run(const Caller& caller, Text request,
                                                                     Streams streams) = 0;

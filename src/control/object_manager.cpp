@@ -144,24 +144,28 @@ int job(sd_bus_message* call, void* data, sd_bus_error* error) {
     return sd_bus_reply_method_return(call, "t", *number);
 }
 
+// The JSON comes later: the call is kept until then.
+Reply later(sd_bus_message* call) {
+    std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
+    return Reply([kept](const base::Result<std::string>& json) {
+        if (json) {
+            sd_bus_reply_method_return(kept.get(), "s", json->c_str());
+            return;
+        }
+        sd_bus_error failure = SD_BUS_ERROR_NULL;
+        report(&failure, json.error());
+        sd_bus_reply_method_error(kept.get(), &failure);
+        sd_bus_error_free(&failure);
+    });
+}
+
 int wait(sd_bus_message* call, void* data, sd_bus_error*) {
     std::uint64_t number = 0;
     std::uint64_t timeout = 0;
     if (int code = sd_bus_message_read(call, "tt", &number, &timeout); code < 0) {
         return code;
     }
-    std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
-    session_of(data).handler.wait(session_of(data).caller, number, timeout,
-                                  Reply([kept](const base::Result<std::string>& settled) {
-                                      if (settled) {
-                                          sd_bus_reply_method_return(kept.get(), "s", settled->c_str());
-                                          return;
-                                      }
-                                      sd_bus_error failure = SD_BUS_ERROR_NULL;
-                                      report(&failure, settled.error());
-                                      sd_bus_reply_method_error(kept.get(), &failure);
-                                      sd_bus_error_free(&failure);
-                                  }));
+    session_of(data).handler.wait(session_of(data).caller, number, timeout, later(call));
     return 1;
 }
 
@@ -208,6 +212,42 @@ int group_call(sd_bus_message* call, void* data, sd_bus_error* error) {
         return code;
     }
     return answer(call, (session_of(data).handler.*function)(session_of(data).caller, group, how), error);
+}
+
+int remove_group(sd_bus_message* call, void* data, sd_bus_error*) {
+    const char* group = "";
+    const char* how = "";
+    std::uint64_t timeout = 0;
+    if (int code = sd_bus_message_read(call, "sst", &group, &how, &timeout); code < 0) {
+        return code;
+    }
+    session_of(data).handler.remove_group(session_of(data).caller, group, how, timeout, later(call));
+    return 1;
+}
+
+using HierarchyCall = base::Result<> (Handler::*)(const Caller&, std::string_view, Handler::Names);
+
+template <HierarchyCall function>
+int hierarchy_call(sd_bus_message* call, void* data, sd_bus_error* error) {
+    const char* name = "";
+    std::vector<std::string> controllers;
+    int code = sd_bus_message_read(call, "s", &name);
+    if (code >= 0) {
+        code = read_names(call, controllers);
+    }
+    if (code < 0) {
+        return code;
+    }
+    return answer(call, (session_of(data).handler.*function)(session_of(data).caller, name, controllers),
+                  error);
+}
+
+int remove_hierarchy(sd_bus_message* call, void* data, sd_bus_error* error) {
+    const char* name = "";
+    if (int code = sd_bus_message_read(call, "s", &name); code < 0) {
+        return code;
+    }
+    return answer(call, session_of(data).handler.remove_hierarchy(session_of(data).caller, name), error);
 }
 
 int run(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -290,8 +330,11 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("Kill", "sis", "u", kill),
     GPCSUP_METHOD("Attach", "asass", "s", attach<Refused::error>),
     GPCSUP_METHOD("TryAttach", "asass", "s", attach<Refused::listed>),
+    GPCSUP_METHOD("CreateHierarchy", "sas", "", hierarchy_call<&Handler::create_hierarchy>),
+    GPCSUP_METHOD("RemoveHierarchy", "s", "", remove_hierarchy),
+    GPCSUP_METHOD("RebindHierarchy", "sas", "", hierarchy_call<&Handler::rebind_hierarchy>),
     GPCSUP_METHOD("CreateGroup", "ss", "", group_call<&Handler::create_group>),
-    GPCSUP_METHOD("RemoveGroup", "ss", "", group_call<&Handler::remove_group>),
+    GPCSUP_METHOD("RemoveGroup", "sst", "s", remove_group),
     GPCSUP_METHOD("RenameGroup", "ss", "", group_call<&Handler::rename_group>),
     GPCSUP_METHOD("Run", "sah", "st", run),
     GPCSUP_METHOD("Events", "tu", "st", events),

@@ -24,6 +24,7 @@ constexpr TypeRow types[] = {
     {AttributeType::node_list, "list of NUMA nodes", "a list of NUMA nodes like \"0-1\""},
     {AttributeType::nanoseconds, "nanoseconds", "a whole number of nanoseconds"},
     {AttributeType::rate, "rate", "a rate like \"100/1s\", or \"max\""},
+    {AttributeType::user, "user id or none", "a numeric user id or \"none\""},
     {AttributeType::text, "text", "text"},
 };
 
@@ -109,6 +110,20 @@ base::Result<Value> parse_rate_value(std::string_view full_name, std::string_vie
     return Value{std::to_string(rate->count) + "/" + window};
 }
 
+// Names of users cannot be looked up in gpcsupd: the command line does it.
+base::Result<Value> parse_user(std::string_view full_name, std::string_view text) {
+    if (text == "none") {
+        return Value{std::string(text)};
+    }
+    std::uint32_t uid = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), uid);
+    constexpr std::uint32_t invalid_uid = 0xffffffff;
+    if (problem != std::errc{} || end != text.data() + text.size() || uid == invalid_uid) {
+        return expected(full_name, AttributeType::user, text);
+    }
+    return Value{std::uint64_t{uid}};
+}
+
 base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, std::string_view text) {
     switch (type) {
         case AttributeType::boolean:
@@ -123,6 +138,8 @@ base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, 
             return parse_list(full_name, type, text);
         case AttributeType::rate:
             return parse_rate_value(full_name, text);
+        case AttributeType::user:
+            return parse_user(full_name, text);
         case AttributeType::text:
             return Value{std::string(text)};
     }

@@ -26,10 +26,12 @@ enum class AttributeType {
     node_list,    // the same, of NUMA nodes
     nanoseconds,  // read-only CPU time
     rate,         // "100/1s", or "max"
+    user,         // a numeric uid, or "none"
     text,
 };
 
 enum class Access { read_only, read_write };
+enum class Cloned { no, with_clone_children };  // copied from the parent's to a new group
 
 struct Attribute {
     std::string_view name;  // "limit"; the full name is CONTROLLER.limit
@@ -40,6 +42,7 @@ struct Attribute {
     std::string_view help;          // one line
     // A check beyond the type (a lower bound, say); null = none. Says what was expected.
     base::Result<> (*check)(const Value& value) = nullptr;
+    Cloned cloned = Cloned::no;
 };
 
 // Text as typed (TOML, `set`) to a value of the attribute's type. EINVAL says what was expected and shows the

@@ -50,6 +50,10 @@ class Host {
   public:
     virtual ~Host() = default;
     virtual const grouping::Forest& forest() = 0;
+    // Keeps a group that is removed alive as dying until the hold is dropped: one hold for each controller
+    // and group. Not recorded in the journal: after a restart the controller says it anew (recover).
+    virtual void hold(grouping::GroupId group, std::string_view controller, std::string_view why) = 0;
+    virtual void drop_hold(grouping::GroupId group, std::string_view controller) = 0;
     virtual processes::ProcessTable& processes() = 0;
     virtual std::chrono::nanoseconds now() = 0;  // monotonic
     virtual base::CpuList online_cpus() = 0;
@@ -90,9 +94,13 @@ class Controller {
     [[nodiscard]] virtual std::span<const Attribute> attributes() const = 0;
 
     // Groups of the hierarchy it is bound to; also called for the root, with no parent. A failed create
-    // undoes itself.
+    // undoes itself. While it is in no hierarchy (unbound) it has one group, the root of `unit`, where
+    // everybody is: read, never set, and nothing is attached to it.
     virtual base::Result<> create(grouping::GroupId group, grouping::GroupId parent) = 0;
     virtual void destroy(grouping::GroupId group) = 0;
+    // After a restart, once for each of its groups, dying ones too, when all of them are there again and have
+    // their settings: the holds that are still needed are to be taken anew.
+    virtual void recover(grouping::GroupId group) { (void)group; }
 
     // Attributes. `can_set` checks one value against the tree and changes nothing; `set` is called for all
     // settings of a transaction only after every can_set agreed, and may still fail in the machine (the

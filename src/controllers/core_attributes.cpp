@@ -1,6 +1,7 @@
 #include "controllers/core_attributes.h"
 
 #include <cerrno>
+#include <optional>
 
 namespace gpcsup::controllers {
 
@@ -9,11 +10,23 @@ namespace {
 using grouping::Forest;
 using grouping::Group;
 
+enum class Roots { excepted, too };  // whether the root of a hierarchy has a value to be set
+
 struct CoreRow {
     Attribute attribute;
     Value (*get)(const Group& group);
     void (*set)(Group& group, const Value& value);  // null = read-only
+    Roots roots = Roots::excepted;
 };
+
+Value limit_value(const std::optional<std::uint64_t>& limit) {
+    return limit ? Value{*limit} : Value{Max{}};
+}
+
+std::optional<std::uint64_t> limit_of(const Value& value) {
+    const auto* number = std::get_if<std::uint64_t>(&value);
+    return number != nullptr ? std::optional(*number) : std::nullopt;
+}
 
 constexpr CoreRow rows[] = {
     {{"populated", AttributeType::boolean, Access::read_only, "", "false",
@@ -30,6 +43,36 @@ constexpr CoreRow rows[] = {
       "Whether the group is removed as soon as its last process has gone"},
      [](const Group& group) { return Value{group.auto_remove}; },
      [](Group& group, const Value& value) { group.auto_remove = std::get<bool>(value); }},
+    {{"notify_on_release", AttributeType::boolean, Access::read_write, "", "false",
+      "Whether the hierarchy's release agent is told when the group became empty; new children inherit it"},
+     [](const Group& group) { return Value{group.notify_on_release}; },
+     [](Group& group, const Value& value) { group.notify_on_release = std::get<bool>(value); },
+     Roots::too},
+    {{"clone_children", AttributeType::boolean, Access::read_write, "", "false",
+      "Whether a new child starts with a copy of the group's CPUs; new children inherit it"},
+     [](const Group& group) { return Value{group.clone_children}; },
+     [](Group& group, const Value& value) { group.clone_children = std::get<bool>(value); },
+     Roots::too},
+    {{"max_depth", AttributeType::limit, Access::read_write, "levels", "max",
+      "Levels of groups that there may be below the group"},
+     [](const Group& group) { return limit_value(group.max_depth); },
+     [](Group& group, const Value& value) { group.max_depth = limit_of(value); },
+     Roots::too},
+    {{"max_descendants", AttributeType::limit, Access::read_write, "groups", "max",
+      "Groups that there may be below the group, on all levels"},
+     [](const Group& group) { return limit_value(group.max_descendants); },
+     [](Group& group, const Value& value) { group.max_descendants = limit_of(value); },
+     Roots::too},
+    {{"owner", AttributeType::user, Access::read_write, "uid", "none",
+      "The user to whom the groups below are delegated: he makes, limits and removes them"},
+     [](const Group& group) {
+         return group.owner ? Value{std::uint64_t{*group.owner}} : Value{std::string("none")};
+     },
+     [](Group& group, const Value& value) {
+         const auto uid = limit_of(value);
+         group.owner = uid ? std::optional(static_cast<std::uint32_t>(*uid)) : std::nullopt;
+     },
+     Roots::too},
 };
 
 const CoreRow* find(std::string_view attribute) {
@@ -74,7 +117,7 @@ base::Result<> set_core(Forest& forest, grouping::GroupId group, std::string_vie
     if (row == nullptr || at == nullptr || row->set == nullptr) {
         return missing(attribute);
     }
-    if (at->parent.value == 0) {
+    if (at->parent.value == 0 && row->roots == Roots::excepted) {
         return base::refuse(EINVAL,
                             "group." + std::string(attribute) + ": the root of a hierarchy always stays");
     }

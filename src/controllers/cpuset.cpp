@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::array table{
     Attribute{"cpus", AttributeType::cpu_list, Access::read_write, "", "",
-              "CPUs asked for, a part of the parent's; empty = the parent's"},
+              "CPUs asked for, a part of the parent's; empty = the parent's", nullptr,
+              Cloned::with_clone_children},
     Attribute{"effective_cpus", AttributeType::cpu_list, Access::read_only, "", "",
               "CPUs that the group's processes really run on: what was asked and is online"},
     Attribute{"cpu_exclusive", AttributeType::boolean, Access::read_write, "", "false",

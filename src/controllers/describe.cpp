@@ -21,6 +21,8 @@ std::string_view example(AttributeType type) {
             return "0";
         case AttributeType::rate:
             return "100/1s";
+        case AttributeType::user:
+            return "none";
         case AttributeType::text:
             return "";
     }

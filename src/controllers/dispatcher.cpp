@@ -17,7 +17,11 @@ using grouping::HierarchyId;
 
 ControllerSet::ControllerSet(grouping::Forest& forest, Host& host) : forest_(forest), host_(host) {
     for (const Registered& each : registered()) {
-        all_.push_back(Bound{each.name, each.factory(host), std::nullopt});
+        all_.push_back(Bound{each.name, each.factory(host), std::nullopt, std::nullopt});
+    }
+    bind_slots();
+    for (Bound& each : all_) {
+        open_account(each);
     }
 }
 
@@ -63,8 +67,34 @@ std::vector<std::string_view> ControllerSet::unbound() const {
     return names;
 }
 
+std::optional<std::string_view> ControllerSet::unbound_account(std::string_view address) const {
+    const auto parts = grouping::split_address(address);
+    const Bound* bound = parts ? find(parts->hierarchy) : nullptr;
+    if (bound == nullptr || !bound->account || parts->path != "/" ||
+        forest_.find_hierarchy(parts->hierarchy) != nullptr) {
+        return std::nullopt;
+    }
+    return bound->name;
+}
+
+// An unbound controller accounts everything at the root of the hierarchy that always exists and that
+// everybody is in. It is no binding: no path leads from the controller's name there, and no setting.
+void ControllerSet::open_account(Bound& bound) {
+    const GroupId everybody = forest_.hierarchy(HierarchyId{0})->root;
+    if (!bound.hierarchy && !bound.account && bound.controller->create(everybody, GroupId{})) {
+        bound.account = everybody;
+    }
+}
+
+void ControllerSet::close_account(Bound& bound) {
+    if (const auto account = std::exchange(bound.account, std::nullopt)) {
+        bound.controller->destroy(*account);
+    }
+}
+
 // The forest has the truth about which word is bound where; this only follows it.
 void ControllerSet::bind_slots() {
+    std::vector<std::string> words;
     for (Bound& each : all_) {
         each.hierarchy.reset();
         for (const Hierarchy* hierarchy : forest_.hierarchies()) {
@@ -72,10 +102,22 @@ void ControllerSet::bind_slots() {
                 each.hierarchy = hierarchy->id;
             }
         }
+        if (!each.hierarchy) {
+            words.emplace_back(each.name);
+        }
     }
+    forest_.set_unbound(std::move(words));
 }
 
-base::Result<> ControllerSet::check_names(std::span<const std::string> controllers) const {
+// A hierarchy with the name of a controller that it does not have would hide where that controller is.
+base::Result<> ControllerSet::check_names(std::string_view hierarchy,
+                                          std::span<const std::string> controllers) const {
+    if (find(hierarchy) != nullptr && std::ranges::find(controllers, hierarchy) == controllers.end()) {
+        return base::refuse(
+            EINVAL,
+            "hierarchy " + std::string(hierarchy) + " would have the name of a controller that is not in it",
+            "choose another name");
+    }
     for (const std::string& name : controllers) {
         if (auto known = require_controller(name); !known) {
             return base::pass(known);
@@ -108,7 +150,7 @@ void ControllerSet::destroy_state(std::span<Bound* const> controllers, GroupId g
 
 base::Result<HierarchyId> ControllerSet::create_hierarchy(std::string_view name,
                                                           std::span<const std::string> controllers) {
-    if (auto known = check_names(controllers); !known) {
+    if (auto known = check_names(name, controllers); !known) {
         return base::pass(known);
     }
     const Hierarchy* before = forest_.find_hierarchy(name);
@@ -118,9 +160,12 @@ base::Result<HierarchyId> ControllerSet::create_hierarchy(std::string_view name,
         return id;
     }
     bind_slots();
+    const auto coming = bound_to(*id);
+    std::ranges::for_each(coming, [this](Bound* each) { close_account(*each); });
     if (auto created = create_state(forest_.hierarchy(*id)->root); !created) {
         static_cast<void>(forest_.remove_hierarchy(*id));  // cannot fail: it is new and has its root only
         bind_slots();
+        std::ranges::for_each(coming, [this](Bound* each) { open_account(*each); });
         return base::pass(created);
     }
     host_.processes().books().learn_hierarchy(*id);
@@ -138,6 +183,7 @@ base::Result<> ControllerSet::remove_hierarchy(HierarchyId id) {
     destroy_state(controllers, root);
     settings_.erase(root);
     bind_slots();
+    std::ranges::for_each(controllers, [this](Bound* each) { open_account(*each); });
     return {};
 }
 
@@ -146,12 +192,16 @@ base::Result<> ControllerSet::rebind(HierarchyId id, std::span<const std::string
     if (hierarchy == nullptr) {
         return base::refuse(ENOENT, "there is no such hierarchy");
     }
-    if (auto known = check_names(controllers); !known) {
+    if (auto known = check_names(hierarchy->name, controllers); !known) {
         return known;
     }
-    if (forest_.group_count(id) != 1) {
-        return base::refuse(EBUSY, "cannot change the controllers of hierarchy " + hierarchy->name +
-                                       " while it has groups: " + forest_.busy_reason(hierarchy->root));
+    if (id.value == 0) {
+        return base::refuse(EINVAL, "hierarchy unit is built in and has no controllers",
+                            "bind them to another one with gpcsup hierarchy create");
+    }
+    if (const std::string reason = forest_.groups_in_the_way(id); !reason.empty()) {
+        return base::refuse(EBUSY,
+                            "cannot change the controllers of hierarchy " + hierarchy->name + ": " + reason);
     }
     const std::vector<std::string> before = hierarchy->controllers;
     if (auto changed = forest_.set_controllers(id, controllers); !changed) {
@@ -169,12 +219,15 @@ base::Result<> ControllerSet::rebind(HierarchyId id, std::span<const std::string
     }
     const GroupId root = hierarchy->root;
     bind_slots();
+    std::ranges::for_each(coming, [this](Bound* each) { close_account(*each); });
     if (auto created = create_state(coming, root); !created) {
         static_cast<void>(forest_.set_controllers(id, before));  // cannot fail: they were its own
         bind_slots();
+        std::ranges::for_each(coming, [this](Bound* each) { open_account(*each); });
         return created;
     }
     destroy_state(leaving, root);
+    std::ranges::for_each(leaving, [this](Bound* each) { open_account(*each); });
     for (const Bound* each : leaving) {
         std::erase_if(settings_[root], [&](const auto& setting) {
             return setting.first.starts_with(std::string(each->name) + ".");
@@ -192,7 +245,21 @@ base::Result<GroupId> ControllerSet::create_group(GroupId parent, std::string_vi
         static_cast<void>(forest_.remove_group(*id));  // cannot fail: it is new and empty
         return base::pass(created);
     }
+    inherit(*id);
+    if (auto cloned = clone_settings(*id); !cloned) {
+        static_cast<void>(remove_group(*id));  // as above
+        return base::pass(cloned);
+    }
     return id;
+}
+
+// What a group has from its parent; limits are not among it, they hold for it anyway.
+void ControllerSet::inherit(GroupId id) {
+    Group& made = *forest_.group(id);
+    const Group& parent = *forest_.group(made.parent);
+    made.notify_on_release = parent.notify_on_release;
+    made.clone_children = parent.clone_children;
+    made.owner = parent.owner;
 }
 
 base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::string_view path) {
@@ -227,6 +294,7 @@ base::Result<> ControllerSet::remove_group(GroupId id) {
     const Group* doomed = forest_.group(id);
     const HierarchyId hierarchy = doomed != nullptr ? doomed->hierarchy : HierarchyId{};
     const GroupId parent = doomed != nullptr ? doomed->parent : GroupId{};
+    const std::string path = forest_.full_path(id);
     if (auto removed = forest_.remove_group(id); !removed) {
         return removed;
     }
@@ -235,24 +303,55 @@ base::Result<> ControllerSet::remove_group(GroupId id) {
     if (forest_.group(id) == nullptr) {
         destroy_state(bound_to(hierarchy), id);
     } else {
-        dying_[id] = hierarchy;  // a controller holds it: its state goes with the last hold
+        dying_[id] = {hierarchy, path};  // a controller holds it: its state goes with the last hold
     }
     return {};
 }
 
-void ControllerSet::destroy_gone() {
+base::Result<std::vector<RemovedGroup>> ControllerSet::remove_tree(GroupId top) {
+    const Group* at = forest_.group(top);
+    if (at == nullptr || at->populated > 0 || at->parent.value == 0) {
+        auto refused = forest_.remove_group(top);  // it says why
+        return base::pass(refused);
+    }
+    std::vector<GroupId> groups;
+    forest_.for_each_below(top, [&](const Group& group) {
+        if (!group.dying || group.id == top) {
+            groups.push_back(group.id);
+        }
+    });
+    std::vector<RemovedGroup> removed;
+    for (auto id = groups.rbegin(); id != groups.rend(); ++id) {
+        const std::string path = forest_.full_path(*id);
+        if (auto done = remove_group(*id); !done) {
+            return base::pass(done);  // only the top can be refused, first of all: it is dying
+        }
+        removed.push_back({*id, path});
+    }
+    return removed;
+}
+
+void ControllerSet::destroy_gone(std::vector<RemovedGroup>& gone) {
     for (const GroupId id : forest_.take_gone()) {
         if (const auto known = dying_.find(id); known != dying_.end()) {
-            destroy_state(bound_to(known->second), id);
+            destroy_state(bound_to(known->second.hierarchy), id);
+            gone.push_back({id, known->second.full_path, true});
             dying_.erase(known);
         }
     }
 }
 
-ControllerSet::Emptied ControllerSet::collect_empty() {
-    destroy_gone();
+ControllerSet::Emptied ControllerSet::collect_empty(std::span<const GroupId> told) {
     Emptied result;
+    destroy_gone(result.removed);
     result.emptied = forest_.take_emptied();
+    for (const GroupId id : told) {
+        const Group* group = forest_.group(id);
+        if (group != nullptr && group->populated == 0 &&
+            std::ranges::find(result.emptied, id) == result.emptied.end()) {
+            result.emptied.push_back(id);
+        }
+    }
     for (const GroupId start : result.emptied) {
         for (GroupId at = start; at.value != 0;) {
             const Group* group = forest_.group(at);
@@ -273,11 +372,18 @@ ControllerSet::Emptied ControllerSet::collect_empty() {
 }
 
 base::Result<> ControllerSet::adopt() {
+    std::ranges::for_each(all_, [this](Bound& each) { close_account(each); });
     bind_slots();
+    std::ranges::for_each(all_, [this](Bound& each) { open_account(each); });
     for (const Hierarchy* hierarchy : forest_.hierarchies()) {
         const auto controllers = bound_to(hierarchy->id);
         std::vector<GroupId> groups;
-        forest_.for_each_below(hierarchy->root, [&](const Group& group) { groups.push_back(group.id); });
+        forest_.for_each_below(hierarchy->root, [&](const Group& group) {
+            groups.push_back(group.id);
+            if (group.dying) {
+                dying_[group.id] = {hierarchy->id, forest_.full_path(group.id)};
+            }
+        });
         for (const GroupId id : groups) {
             if (auto created = create_state(controllers, id); !created) {
                 return created;
@@ -285,6 +391,28 @@ base::Result<> ControllerSet::adopt() {
         }
     }
     return {};
+}
+
+void ControllerSet::recover() {
+    for (const Hierarchy* hierarchy : forest_.hierarchies()) {
+        std::vector<GroupId> groups;
+        forest_.for_each_below(hierarchy->root, [&](const Group& group) { groups.push_back(group.id); });
+        for (Bound* each : bound_to(hierarchy->id)) {
+            std::ranges::for_each(groups, [&](GroupId id) { each->controller->recover(id); });
+        }
+    }
+    forest_.drop_unheld();
+    // A group that was to go when empty, and became so just before the predecessor was killed. One that never
+    // had a process is in no book: it waits for its first.
+    processes::Books& books = host_.processes().books();
+    for (std::uint32_t book = 0; book < books.used(); ++book) {
+        for (const GroupId id : books.places(book)) {
+            const Group* group = forest_.group(id);
+            if (group != nullptr && group->auto_remove && group->populated == 0) {
+                forest_.queue_emptied(id);
+            }
+        }
+    }
 }
 
 }  // namespace gpcsup::controllers

@@ -36,11 +36,13 @@ struct Requirement {  // what a controller must see of a process in some place f
 struct RemovedGroup {
     grouping::GroupId id;   // nothing is known by it any more
     std::string full_path;  // as it was
+    bool dying = false;     // it was removed before: its last holder has let it go
 };
 
 class ControllerSet final : public grouping::Participant {
   public:
-    // One of each registered controller. It does nothing before its hierarchy is created or adopted.
+    // One of each registered controller. While no hierarchy has it, it is unbound: it accounts everything in
+    // one place, the root of `unit`.
     ControllerSet(grouping::Forest& forest, Host& host);
     ~ControllerSet() override;
 
@@ -52,20 +54,25 @@ class ControllerSet final : public grouping::Participant {
     // settings.
     base::Result<> rebind(grouping::HierarchyId id, std::span<const std::string> controllers);
     [[nodiscard]] std::vector<std::string_view> unbound() const;
+    // "CONTROLLER:/" of an unbound controller: its name; nothing for every other address.
+    [[nodiscard]] std::optional<std::string_view> unbound_account(std::string_view address) const;
 
     // Groups. Paths and the rest are asked of the forest itself. The CPU time of what is removed becomes its
     // parent's, so a removal is recorded in the journal after it returns.
     base::Result<grouping::GroupId> create_group(grouping::GroupId parent, std::string_view name);
     base::Result<grouping::GroupId> create_path(grouping::HierarchyId hierarchy, std::string_view path);
     base::Result<> remove_group(grouping::GroupId id);
+    // The group and all below it, the lowest first; nothing when one of them has a process (EBUSY).
+    base::Result<std::vector<RemovedGroup>> remove_tree(grouping::GroupId top);
     // Removes every auto_remove group that is empty now, upwards as far as that makes parents empty ones of
     // the same kind. Returns the groups that became empty since the last call and still exist, for who waits
-    // for them.
+    // for them; and with the removed ones those dying groups that have gone.
     struct Emptied {
         std::vector<grouping::GroupId> emptied;
         std::vector<RemovedGroup> removed;
     };
-    [[nodiscard]] Emptied collect_empty();
+    // `told`: groups of which somebody has taken the news (Forest::take_emptied) already.
+    [[nodiscard]] Emptied collect_empty(std::span<const grouping::GroupId> told = {});
 
     // After a restart: the forest has been restored from the journal; makes the controllers' state for all of
     // it.
@@ -74,6 +81,7 @@ class ControllerSet final : public grouping::Participant {
     // changed meanwhile. An error is worth a line in the log and no more: the setting counts as made, and
     // what can be in force is.
     base::Result<> restore_setting(grouping::GroupId group, const SettingText& setting);
+    void recover();  // after the settings: the controllers take their holds anew, unheld dying groups go
 
     // Attributes. `set` is one transaction: all parsed and checked, then all set, or none.
     base::Result<> set(grouping::GroupId group, std::span<const SettingText> settings);
@@ -82,6 +90,7 @@ class ControllerSet final : public grouping::Participant {
     [[nodiscard]] base::Result<Value> get(grouping::GroupId group, std::string_view full_name) const;
     [[nodiscard]] std::vector<NamedValue> get_all(
         grouping::GroupId group) const;  // the bound controllers', then group.*
+    [[nodiscard]] std::vector<NamedValue> get_unbound(std::string_view controller) const;
     // What was set and is not the default, sorted by name: for the journal, snapshots and `tree`.
     [[nodiscard]] std::vector<SettingText> settings_of(grouping::GroupId group) const;
 
@@ -111,6 +120,7 @@ class ControllerSet final : public grouping::Participant {
         std::string_view name;
         std::unique_ptr<Controller> controller;
         std::optional<grouping::HierarchyId> hierarchy;
+        std::optional<grouping::GroupId> account;  // while it is unbound: its only group
     };
     struct Planned {   // one setting of a transaction, parsed
         Bound* bound;  // null = group.*
@@ -123,11 +133,17 @@ class ControllerSet final : public grouping::Participant {
     std::vector<Bound*> bound_to(grouping::HierarchyId id);
     std::vector<const Bound*> bound_to(grouping::HierarchyId id) const;
     void bind_slots();
+    void open_account(Bound& bound);
+    void close_account(Bound& bound);
+    [[nodiscard]] std::optional<grouping::GroupId> group_of(const Bound& bound,
+                                                            const processes::Process& process) const;
+    void inherit(grouping::GroupId group);
+    base::Result<> clone_settings(grouping::GroupId group);
     base::Result<> create_state(grouping::GroupId group);
     base::Result<> create_state(std::span<Bound* const> controllers, grouping::GroupId group);
     void destroy_state(std::span<Bound* const> controllers, grouping::GroupId group);
-    void destroy_gone();
-    base::Result<> check_names(std::span<const std::string> controllers) const;
+    void destroy_gone(std::vector<RemovedGroup>& gone);
+    base::Result<> check_names(std::string_view hierarchy, std::span<const std::string> controllers) const;
     base::Result<const Bound*> responsible(grouping::GroupId group, std::string_view full_name) const;
     base::Result<Planned> plan_one(grouping::GroupId group, const SettingText& setting);
     base::Result<std::vector<Planned>> plan(grouping::GroupId group, std::span<const SettingText> settings);
@@ -140,7 +156,11 @@ class ControllerSet final : public grouping::Participant {
     Host& host_;
     std::vector<Bound> all_;  // sorted by name, never resized after construction
     std::map<grouping::GroupId, std::map<std::string, std::string>> settings_;  // group → full name → text
-    std::map<grouping::GroupId, grouping::HierarchyId> dying_;  // groups whose state outlives their removal
+    struct Dying {
+        grouping::HierarchyId hierarchy;
+        std::string full_path;
+    };
+    std::map<grouping::GroupId, Dying> dying_;  // groups whose state outlives their removal
 };
 
 // grouping::Population over the process table. `leaving` runs before a process changes its place, when its

@@ -25,18 +25,23 @@ void unite(std::vector<wire::TrapClass>& into, std::span<const wire::TrapClass> 
 
 }  // namespace
 
+// Nothing for an unbound controller without an account: it could not make its state.
+std::optional<GroupId> ControllerSet::group_of(const Bound& bound, const processes::Process& process) const {
+    return bound.hierarchy ? host_.processes().place(process, *bound.hierarchy) : bound.account;
+}
+
 void ControllerSet::forked(const processes::Process& parent, processes::Process& child) {
     for (Bound& each : all_) {
-        if (each.hierarchy) {
-            each.controller->fork(parent, child, host_.processes().place(child, *each.hierarchy));
+        if (const auto group = group_of(each, child)) {
+            each.controller->fork(parent, child, *group);
         }
     }
 }
 
 void ControllerSet::exited(const processes::Process& process) {
     for (Bound& each : all_) {
-        if (each.hierarchy) {
-            each.controller->exit(process, host_.processes().place(process, *each.hierarchy));
+        if (const auto group = group_of(each, process)) {
+            each.controller->exit(process, *group);
         }
     }
 }
@@ -90,7 +95,7 @@ base::Result<std::vector<wire::TrapClass>> ControllerSet::traps(const Places& pl
 
 void ControllerSet::refresh() {
     for (Bound& each : all_) {
-        if (each.hierarchy) {
+        if (each.hierarchy || each.account) {
             each.controller->refresh();
         }
     }

@@ -47,12 +47,12 @@ base::Result<const ControllerSet::Bound*> ControllerSet::responsible(GroupId gro
     if (bound->hierarchy == at->hierarchy) {
         return bound;
     }
-    const std::string text = std::string(full_name) + ": controller " + std::string(name) +
-                             " is not bound to hierarchy " + forest_.hierarchy(at->hierarchy)->name;
+    const std::string text = std::string(full_name) + ": controller " + std::string(name) + " is ";
     if (!bound->hierarchy) {
-        return base::refuse(EINVAL, text, "it is bound to none");
+        return base::refuse(EINVAL, text + "unbound", "bind it with gpcsup hierarchy create or rebind");
     }
-    return base::refuse(EINVAL, text, "it is bound to " + forest_.hierarchy(*bound->hierarchy)->name);
+    return base::refuse(EINVAL, text + "not bound to hierarchy " + forest_.hierarchy(at->hierarchy)->name,
+                        "it is bound to " + forest_.hierarchy(*bound->hierarchy)->name);
 }
 
 base::Result<ControllerSet::Planned> ControllerSet::plan_one(GroupId group, const SettingText& setting) {
@@ -196,6 +196,43 @@ std::vector<NamedValue> ControllerSet::get_all(GroupId group) const {
     }
     add(core_name, core_attributes());
     return values;
+}
+
+std::vector<NamedValue> ControllerSet::get_unbound(std::string_view controller) const {
+    std::vector<NamedValue> values;
+    const Bound* bound = find(controller);
+    if (bound == nullptr || !bound->account) {
+        return values;
+    }
+    for (const Attribute& attribute : bound->controller->attributes()) {
+        if (auto value = bound->controller->get(*bound->account, attribute.name)) {
+            values.push_back({std::string(controller) + "." + std::string(attribute.name), *value});
+        }
+    }
+    return values;
+}
+
+// What the original's clone_children does: a new group starts with a copy of the parent's settings that are
+// marked so.
+base::Result<> ControllerSet::clone_settings(GroupId group) {
+    const grouping::Group& made = *forest_.group(group);
+    if (!made.clone_children) {
+        return {};
+    }
+    std::vector<SettingText> copies;
+    for (const Bound* bound : bound_to(made.hierarchy)) {
+        for (const Attribute& attribute : bound->controller->attributes()) {
+            if (attribute.cloned != Cloned::with_clone_children) {
+                continue;
+            }
+            const std::string name = std::string(bound->name) + "." + std::string(attribute.name);
+            auto value = get(made.parent, name);
+            if (value && format_value(*value) != attribute.default_text) {
+                copies.push_back({name, format_value(*value)});
+            }
+        }
+    }
+    return copies.empty() ? base::Result<>() : set(group, copies);
 }
 
 std::vector<SettingText> ControllerSet::settings_of(GroupId group) const {

@@ -132,9 +132,8 @@ base::Result<> Forest::remove_hierarchy(HierarchyId id) {
     if (id.value == 0) {
         return base::refuse(EBUSY, "hierarchy unit is built in and stays");
     }
-    if (group_count(id) != 1) {
-        return base::refuse(EBUSY,
-                            "cannot remove hierarchy " + doomed->name + ": " + busy_reason(doomed->root));
+    if (const std::string reason = groups_in_the_way(id); !reason.empty()) {
+        return base::refuse(EBUSY, "cannot remove hierarchy " + doomed->name + ": " + reason);
     }
     erase_group(doomed->root);
     hierarchies_[id.value].reset();
@@ -176,7 +175,13 @@ base::Result<GroupId> Forest::resolve(std::string_view text) const {
     }
     const Hierarchy* in = find_hierarchy(address->hierarchy);
     if (in == nullptr) {
-        std::vector<std::string_view> known;
+        if (std::ranges::find(unbound_, address->hierarchy) != unbound_.end()) {
+            return base::refuse(EINVAL,
+                                "controller " + std::string(address->hierarchy) +
+                                    " is unbound and has no groups: it accounts everything in one place",
+                                "bind it with gpcsup hierarchy create or rebind");
+        }
+        std::vector<std::string_view> known(unbound_.begin(), unbound_.end());
         for (const Hierarchy* each : hierarchies()) {
             known.push_back(each->name);
             known.insert(known.end(), each->controllers.begin(), each->controllers.end());

@@ -26,10 +26,16 @@ struct Group {
     HierarchyId hierarchy;
     std::string name;  // last component; empty at the root
     std::vector<GroupId> children;
-    std::uint32_t processes = 0;  // live processes whose membership names this very group
-    std::uint32_t populated = 0;  // live processes here and below
-    bool dying = false;           // removed, but a controller still holds a reference
-    bool auto_remove = false;     // goes when it becomes empty (a unit's own group under its place)
+    std::uint32_t processes = 0;     // live processes whose membership names this very group
+    std::uint32_t populated = 0;     // live processes here and below
+    bool dying = false;              // removed, but a controller still holds a reference
+    bool auto_remove = false;        // goes when it becomes empty (a unit's own group under its place)
+    bool notify_on_release = false;  // a new child has its parent's
+    bool clone_children = false;     // a new child has its parent's
+    std::uint32_t descendants = 0;   // groups below that are not dying
+    std::optional<std::uint64_t> max_depth;  // levels that may be below; none = any number
+    std::optional<std::uint64_t> max_descendants;
+    std::optional<std::uint32_t> owner;          // uid to whom the groups below are delegated; none = nobody
     std::map<std::string, std::string> holders;  // controller → why, while it holds a reference
 };
 
@@ -49,11 +55,15 @@ class Forest {
     base::Result<HierarchyId> create_hierarchy(std::string_view name,
                                                std::span<const std::string> controllers);
     base::Result<> remove_hierarchy(HierarchyId id);  // EBUSY when groups other than the root exist
+    // Which groups keep a hierarchy from being removed or bound anew, dying ones with their holders, as a
+    // sentence's end; empty = there is only the root.
+    [[nodiscard]] std::string groups_in_the_way(HierarchyId id) const;
     [[nodiscard]] const Hierarchy* hierarchy(HierarchyId id) const;
     [[nodiscard]] const Hierarchy* find_hierarchy(std::string_view name_or_controller) const;
     [[nodiscard]] std::vector<const Hierarchy*> hierarchies() const;  // in slot order
 
-    // Groups. `restore_*` put back what the journal recorded, with its numbers.
+    // Groups. `restore_*` put back what the journal recorded, with its numbers. EAGAIN: deeper, or more of
+    // them, than a group above allows (max_depth, max_descendants).
     base::Result<GroupId> create_group(GroupId parent, std::string_view name);
     base::Result<GroupId> create_path(HierarchyId hierarchy, std::string_view path);  // and missing parents
     // EBUSY names the children or the processes in the way. A group that a controller holds becomes *dying*:
@@ -63,12 +73,15 @@ class Forest {
     base::Result<> rename_group(GroupId id, std::string_view name);
     base::Result<> restore_hierarchy(const Hierarchy& recorded);
     base::Result<> restore_group(GroupId id, GroupId parent, std::string_view name);
+    // A group that was dying. Whoever holds it says so anew (hold); then drop_unheld() lets the others go.
+    base::Result<> restore_dying(GroupId id, GroupId parent, std::string_view name);
+    void drop_unheld();
     // A controller's reference on a group (one for each controller), with the reason that is shown to people.
     void hold(GroupId id, std::string_view controller, std::string_view why);
     void drop_hold(GroupId id, std::string_view controller);
     [[nodiscard]] std::vector<GroupId> take_gone();  // dying groups that have gone since the last call
-    // Why the group cannot be removed, as a sentence's end ("it has the children a, b"); empty = nothing is
-    // in the way.
+    // Why the group cannot be removed, as a sentence's end ("it has the children a, b; 1 process is in it:
+    // 7"); empty = nothing is in the way.
     [[nodiscard]] std::string busy_reason(GroupId id) const;
     // Who can name members for busy_reason: up to `most` pids of the group and below.
     using ListMembers = std::function<std::vector<int>(GroupId id, std::size_t most)>;
@@ -77,8 +90,10 @@ class Forest {
     [[nodiscard]] Group* group(GroupId id);
     [[nodiscard]] std::optional<GroupId> child(GroupId parent, std::string_view name) const;
     // "HIERARCHY:/a/b" or "CONTROLLER:/a/b". ENOENT names the first part that is missing, with "did you
-    // mean".
+    // mean". EINVAL for a word that set_unbound named.
     base::Result<GroupId> resolve(std::string_view text) const;
+    // Controllers that are in no hierarchy, so that whoever names one is told so.
+    void set_unbound(std::vector<std::string> words) { unbound_ = std::move(words); }
     [[nodiscard]] std::string path(GroupId id) const;       // "/a/b"
     [[nodiscard]] std::string full_path(GroupId id) const;  // "HIERARCHY:/a/b"
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
@@ -105,6 +120,7 @@ class Forest {
     void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
     // Groups whose `populated` fell to 0 since the last call, that still exist and are still empty.
     [[nodiscard]] std::vector<GroupId> take_emptied();
+    void queue_emptied(GroupId id) { emptied_.push_back(id); }  // it was emptied before a restart
 
   private:
     struct Row {
@@ -135,8 +151,13 @@ class Forest {
     };
     base::Result<> check_controllers(std::span<const std::string> controllers, const Hierarchy* except) const;
     base::Result<GroupId> check_new_child(GroupId parent, std::string_view name) const;
+    base::Result<> check_room(GroupId parent) const;
+    enum class Living { yes, dying };
+    void count_living(GroupId parent, int change);
     void open_hierarchy(Hierarchy hierarchy);
-    void insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name);
+    void insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name,
+                      Living living = Living::yes);
+    [[nodiscard]] std::string holders_of(const Group& group) const;
     void erase_group(GroupId id);
     void finish_dying(GroupId id);
     void set_slot_of_rows(HierarchyId hierarchy, GroupId group);
@@ -153,6 +174,7 @@ class Forest {
     std::map<Places, MembershipId> by_places_;
     std::vector<GroupId> emptied_;
     std::vector<GroupId> gone_;
+    std::vector<std::string> unbound_;
     ListMembers list_members_;
     std::uint32_t next_group_ = 1;
 };

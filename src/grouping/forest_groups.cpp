@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 #include "grouping/forest.h"
 #include "grouping/names.h"
@@ -91,15 +92,26 @@ std::size_t Forest::group_count(HierarchyId id) const {
     return count;
 }
 
-void Forest::insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name) {
+void Forest::count_living(GroupId parent, int change) {
+    for (Group* at = group(parent); at != nullptr; at = group(at->parent)) {
+        at->descendants += static_cast<std::uint32_t>(change);
+    }
+}
+
+void Forest::insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std::string_view name,
+                          Living living) {
     Group& made = groups_[id];
     made.id = id;
     made.parent = parent;
     made.hierarchy = hierarchy;
     made.name = name;
+    made.dying = living == Living::dying;
     if (parent.value != 0) {
         groups_[parent].children.push_back(id);
+    }
+    if (parent.value != 0 && !made.dying) {
         by_name_[ChildKey{parent, std::string(name)}] = id;
+        count_living(parent, 1);
     }
 }
 
@@ -118,13 +130,38 @@ base::Result<GroupId> Forest::check_new_child(GroupId parent, std::string_view n
     return parent;
 }
 
+// The bounds on depth and number, of the machine and of every group above.
+base::Result<> Forest::check_room(GroupId parent) const {
+    const std::string what = "cannot create a group in " + full_path(parent) + ": ";
+    if (depth(parent) >= max_depth) {
+        return base::refuse(EAGAIN, what + "groups nest at most " + std::to_string(max_depth) + " levels");
+    }
+    std::uint64_t level = 0;  // of the new group, below the one that is looked at
+    for (const Group* at = group(parent); at != nullptr; at = group(at->parent)) {
+        ++level;
+        if (at->max_depth && level > *at->max_depth) {
+            return base::refuse(EAGAIN,
+                                what + full_path(at->id) + " allows " +
+                                    plural(*at->max_depth, "level", "levels") + " of groups below it",
+                                "see group.max_depth");
+        }
+        if (at->max_descendants && at->descendants >= *at->max_descendants) {
+            return base::refuse(EAGAIN,
+                                what + full_path(at->id) + " allows " +
+                                    plural(*at->max_descendants, "group", "groups") + " below it and has " +
+                                    std::to_string(at->descendants),
+                                "see group.max_descendants");
+        }
+    }
+    return {};
+}
+
 base::Result<GroupId> Forest::create_group(GroupId parent, std::string_view name) {
     if (auto valid = check_new_child(parent, name); !valid) {
         return base::pass(valid);
     }
-    if (depth(parent) >= max_depth) {
-        return base::refuse(EAGAIN, "cannot create a group in " + full_path(parent) +
-                                        ": groups nest at most " + std::to_string(max_depth) + " levels");
+    if (auto room = check_room(parent); !room) {
+        return base::pass(room);
     }
     const GroupId id{next_group_++};
     insert_group(id, parent, groups_.at(parent).hierarchy, name);
@@ -141,16 +178,20 @@ base::Result<GroupId> Forest::create_path(HierarchyId hierarchy_id, std::string_
         return std::unexpected(components.error());
     }
     GroupId at = in->root;
+    std::vector<GroupId> made;
     for (const std::string_view component : *components) {
         if (const auto existing = child(at, component)) {
             at = *existing;
             continue;
         }
-        auto made = create_group(at, component);  // cannot fail: name and depth are checked already
-        if (!made) {
-            return made;
+        auto created = create_group(at, component);
+        if (!created) {
+            for (auto each = made.rbegin(); each != made.rend(); ++each) {
+                static_cast<void>(remove_group(*each));  // cannot fail: it is new and empty
+            }
+            return created;
         }
-        at = *made;
+        made.push_back(at = *created);
     }
     return at;
 }
@@ -165,6 +206,28 @@ base::Result<> Forest::restore_group(GroupId id, GroupId parent, std::string_vie
     insert_group(id, parent, groups_.at(parent).hierarchy, name);
     next_group_ = std::max(next_group_, id.value + 1);
     return {};
+}
+
+base::Result<> Forest::restore_dying(GroupId id, GroupId parent, std::string_view name) {
+    if (id.value == 0 || group(id) != nullptr || group(parent) == nullptr) {
+        return base::fail(EINVAL, "restore the dying group", name);
+    }
+    insert_group(id, parent, groups_.at(parent).hierarchy, name, Living::dying);
+    next_group_ = std::max(next_group_, id.value + 1);
+    return {};
+}
+
+void Forest::drop_unheld() {
+    std::vector<GroupId> dying;
+    for (const auto& [id, each] : groups_) {
+        if (each.dying) {
+            dying.push_back(id);
+        }
+    }
+    std::ranges::sort(dying, std::greater{});  // children before their parents
+    for (const GroupId id : dying) {
+        finish_dying(id);
+    }
 }
 
 base::Result<> Forest::rename_group(GroupId id, std::string_view name) {
@@ -187,6 +250,15 @@ base::Result<> Forest::rename_group(GroupId id, std::string_view name) {
     return {};
 }
 
+std::string Forest::holders_of(const Group& group) const {
+    std::vector<std::string> names;
+    names.reserve(group.holders.size());
+    for (const auto& [controller, why] : group.holders) {
+        names.push_back(std::string(controller).append(" (").append(why).append(")"));
+    }
+    return names.empty() ? "groups below it are dying" : "it is dying, held by " + list(names, names.size());
+}
+
 std::string Forest::busy_reason(GroupId id) const {
     const Group* at = group(id);
     if (at == nullptr) {
@@ -199,25 +271,37 @@ std::string Forest::busy_reason(GroupId id) const {
             names.push_back(groups_.at(each).name);
         }
     }
+    std::string reason;
     if (children > 0) {
-        return "it has the " + std::string(children == 1 ? "child " : "children ") + list(names, children);
+        reason = "it has the " + std::string(children == 1 ? "child " : "children ") + list(names, children);
     }
     if (at->populated > 0) {
-        const auto pids = list_members_ ? list_members_(id, most_named) : std::vector<int>{};
-        for (const int pid : pids) {
+        names.clear();
+        for (const int pid : list_members_ ? list_members_(id, most_named) : std::vector<int>{}) {
             names.push_back(std::to_string(pid));
         }
-        return plural(at->populated, "process is", "processes are") + " in it" +
-               (names.empty() ? "" : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
+        reason +=
+            (reason.empty() ? "" : "; ") + plural(at->populated, "process is", "processes are") + " in it" +
+            (children > 0 ? " or below" : "") +
+            (names.empty() ? "" : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
     }
-    if (at->dying) {
-        for (const auto& [controller, why] : at->holders) {
-            names.push_back(std::string(controller).append(" (").append(why).append(")"));
+    return reason.empty() && at->dying ? holders_of(*at) : reason;
+}
+
+std::string Forest::groups_in_the_way(HierarchyId id) const {
+    const Hierarchy* in = hierarchy(id);
+    if (in == nullptr || group_count(id) == 1) {
+        return {};
+    }
+    std::vector<std::string> names;
+    std::size_t count = 0;
+    for (const GroupId child : groups_.at(in->root).children) {
+        const Group& each = groups_.at(child);
+        if (++count <= most_named) {
+            names.push_back(each.dying ? each.name + " (" + holders_of(each) + ")" : each.name);
         }
-        return names.empty() ? "groups below it are dying"
-                             : "it is dying, held by " + list(names, names.size());
     }
-    return {};
+    return "it has the " + std::string(count == 1 ? "child " : "children ") + list(names, count);
 }
 
 base::Result<> Forest::remove_group(GroupId id) {
@@ -234,6 +318,7 @@ base::Result<> Forest::remove_group(GroupId id) {
     }
     forget_idle_rows(id);
     by_name_.erase(ChildKey{doomed->parent, doomed->name});
+    count_living(doomed->parent, -1);
     doomed->dying = true;
     finish_dying(id);
     gone_.erase(std::remove(gone_.begin(), gone_.end(), id),

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "grouping/names.h"
+#include "supervisor/group_record.h"
 
 namespace gpcsup::supervisor {
 
@@ -57,6 +58,15 @@ void read_moves(const Json& body, std::vector<grouping::Relocation>& relocations
     }
 }
 
+std::string hierarchy_key(HierarchyId id) {
+    return fmt::format("hierarchy/{:02}", id.value);
+}
+
+// What happens to groups of `unit` is told by the units' events.
+std::string_view told(std::string_view path, std::string_view event) {
+    return path.starts_with("unit:") ? std::string_view() : event;
+}
+
 // Every record of one kind, in the order of their keys.
 template <class Visit>
 base::Result<> each(const journal::States& states, std::string_view prefix, Visit&& visit) {
@@ -96,13 +106,14 @@ base::Result<> Groups::restore_forest(const journal::States& states) {
     }
     return each(states, "group/", [&](const std::string& number, const Json& body) -> base::Result<> {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
-        if (auto restored =
-                forest_.restore_group(id, GroupId{body.value("parent", 0u)}, body.value("name", ""));
-            !restored) {
-            return restored;
+        const GroupId parent{body.value("parent", 0u)};
+        const std::string name = body.value("name", "");
+        auto restored = body.value("dying", false) ? forest_.restore_dying(id, parent, name)
+                                                   : forest_.restore_group(id, parent, name);
+        if (restored) {
+            restore_attributes(*forest_.group(id), body);
         }
-        forest_.group(id)->auto_remove = body.value("auto_remove", false);
-        return {};
+        return restored;
     });
 }
 
@@ -110,8 +121,12 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
     if (auto adopted = controllers_.adopt(); !adopted) {
         return adopted;
     }
-    return each(states, "settings/", [&](const std::string& number, const Json& body) -> base::Result<> {
+    auto done = each(states, "settings/", [&](const std::string& number, const Json& body) -> base::Result<> {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
+        if (forest_.group(id) == nullptr) {  // its removal was cut off after the first of two records
+            chronicle_.erase("", settings_key(id));
+            return {};
+        }
         for (const auto& [name, value] : body["settings"].items()) {
             // The machine may have changed: a setting that cannot be in force now is kept all the same.
             if (auto restored = controllers_.restore_setting(id, {name, value.get<std::string>()});
@@ -121,6 +136,10 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
         }
         return {};
     });
+    if (done) {
+        controllers_.recover();
+    }
+    return done;
 }
 
 void Groups::settle_placements(const journal::States& states, grouping::Population& population) {
@@ -144,44 +163,87 @@ void Groups::settle_placements(const journal::States& states, grouping::Populati
 
 base::Result<HierarchyId> Groups::create_hierarchy(const std::string& name,
                                                    std::span<const std::string> controllers) {
+    const grouping::Hierarchy* before = forest_.find_hierarchy(name);
+    const bool existed = before != nullptr && before->name == name;
     auto id = controllers_.create_hierarchy(name, controllers);
-    if (id) {
+    if (id && !existed) {
         write_hierarchy(*forest_.hierarchy(*id), "hierarchy-created");
-        write_group(forest_.hierarchy(*id)->root, "");
     }
     return id;
 }
 
-base::Result<GroupId> Groups::create(std::string_view full_path, Parents parents) {
+base::Result<> Groups::remove_hierarchy(HierarchyId id) {
+    const grouping::Hierarchy* doomed = forest_.hierarchy(id);
+    const std::string name = doomed == nullptr ? std::string() : doomed->name;
+    const GroupId root = doomed == nullptr ? GroupId{} : doomed->root;
+    if (auto removed = controllers_.remove_hierarchy(id); !removed) {
+        return removed;
+    }
+    chronicle_.erase("hierarchy-removed", hierarchy_key(id), {{"hierarchy", name}});
+    chronicle_.erase("", settings_key(root));
+    return {};
+}
+
+base::Result<> Groups::rebind_hierarchy(HierarchyId id, std::span<const std::string> controllers) {
+    if (auto rebound = controllers_.rebind(id, controllers); !rebound) {
+        return rebound;
+    }
+    write_hierarchy(*forest_.hierarchy(id), "hierarchy-rebound");
+    write_settings(forest_.hierarchy(id)->root, "");  // those of what left are gone
+    return {};
+}
+
+base::Result<GroupId> Groups::nearest(std::string_view full_path) const {
     auto address = grouping::split_address(full_path);
     if (!address) {
         return base::pass(address);
     }
     const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(address->hierarchy);
     if (hierarchy == nullptr) {
-        auto unknown = forest_.resolve(full_path);  // its error names what there is
-        return base::pass(unknown);
+        return forest_.resolve(full_path);  // its error names what there is
     }
-    if (parents == Parents::made) {
-        auto made = controllers_.create_path(hierarchy->id, address->path);
-        if (made) {
-            write_path(*made, "group-created");
+    auto components = grouping::split_path(address->path);
+    if (!components) {
+        return base::pass(components);
+    }
+    GroupId at = hierarchy->root;
+    for (const std::string_view component : *components) {
+        const auto next = forest_.child(at, component);
+        if (!next) {
+            break;
         }
+        at = *next;
+    }
+    return at;
+}
+
+base::Result<GroupId> Groups::create(std::string_view full_path, Parents parents,
+                                     std::optional<std::uint32_t> creator) {
+    auto above = nearest(full_path);
+    if (!above) {
+        return above;
+    }
+    const auto address = grouping::split_address(full_path);
+    const HierarchyId hierarchy = forest_.group(*above)->hierarchy;
+    if (parents == Parents::must_exist) {
+        const auto components = grouping::split_path(address->path);
+        if (components->size() == forest_.depth(*above)) {
+            return base::refuse(EEXIST, "group " + forest_.full_path(*above) + " exists");
+        }
+        if (components->size() > forest_.depth(*above) + 1) {
+            auto missing = forest_.resolve(full_path);
+            missing.error().hint = "`-p` makes the parents that are missing";
+            return missing;
+        }
+    }
+    auto made = controllers_.create_path(hierarchy, address->path);
+    if (!made) {
         return made;
     }
-    const std::size_t slash = address->path.rfind('/');
-    const std::string_view above =
-        slash == 0 || slash == std::string_view::npos ? "/" : address->path.substr(0, slash);
-    auto parent = forest_.resolve(hierarchy->name + ":" + std::string(above));
-    if (!parent) {
-        parent.error().hint = "`-p` makes the parents that are missing";
-        return base::pass(parent);
+    for (GroupId at = *made; creator && at != *above; at = forest_.group(at)->parent) {
+        forest_.group(at)->owner = creator;
     }
-    auto made = controllers_.create_group(
-        *parent, address->path.substr(slash == std::string_view::npos ? 0 : slash + 1));
-    if (made) {
-        write_group(*made, "group-created");
-    }
+    write_new(*made, *above, "group-created");
     return made;
 }
 
@@ -190,16 +252,30 @@ base::Result<> Groups::remove(GroupId group) {
     if (auto removed = controllers_.remove_group(group); !removed) {
         return removed;
     }
-    chronicle_.erase("", settings_key(group));
-    chronicle_.erase("group-removed", group_key(group), {{"group", path}});
+    write_removed(group, path);
+    return {};
+}
+
+base::Result<> Groups::remove_tree(GroupId top) {
+    auto removed = controllers_.remove_tree(top);
+    if (!removed) {
+        return base::pass(removed);
+    }
+    for (const controllers::RemovedGroup& each : *removed) {
+        write_removed(each.id, each.full_path);
+    }
     return {};
 }
 
 base::Result<> Groups::rename(GroupId group, std::string_view name) {
+    const std::string before = forest_.full_path(group);
     if (auto renamed = forest_.rename_group(group, name); !renamed) {
         return renamed;
     }
-    write_group(group, "group-renamed");
+    if (forest_.full_path(group) != before) {
+        write_group(group, "");
+        chronicle_.note("group-renamed", {{"group", forest_.full_path(group)}, {"from", before}});
+    }
     return {};
 }
 
@@ -219,7 +295,7 @@ base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name, L
     auto made = controllers_.create_group(parent, name);
     if (made) {
         forest_.group(*made)->auto_remove = lifetime == Lifetime::until_empty;
-        write_group(*made, "");
+        write_new(*made, parent, told(forest_.full_path(*made), "group-created"));
     }
     return made;
 }
@@ -230,11 +306,10 @@ grouping::PlacementOutcome Groups::attach(grouping::Population& population,
     return grouping::place(forest_, participants, population, *this, request);
 }
 
-std::vector<GroupId> Groups::collect_empty() {
-    auto collected = controllers_.collect_empty();
+std::vector<GroupId> Groups::collect_empty(std::span<const GroupId> emptied) {
+    auto collected = controllers_.collect_empty(emptied);
     for (const auto& removed : collected.removed) {
-        chronicle_.erase("", settings_key(removed.id));
-        chronicle_.erase("", group_key(removed.id));
+        write_removed(removed.id, removed.full_path);
     }
     return std::move(collected.emptied);
 }
@@ -299,7 +374,7 @@ void Groups::abandon(std::uint64_t intent) {
 // ---------------------------------------------------------------------------------------------------------------
 
 void Groups::write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_view event) {
-    chronicle_.state(event, fmt::format("hierarchy/{:02}", hierarchy.id.value),
+    chronicle_.state(event, hierarchy_key(hierarchy.id),
                      {{"hierarchy", hierarchy.name},
                       {"name", hierarchy.name},
                       {"controllers", hierarchy.controllers},
@@ -311,20 +386,35 @@ void Groups::write_group(GroupId id, std::string_view event) {
     if (group.parent == GroupId{}) {
         return;  // the root is in its hierarchy's record
     }
-    chronicle_.state(event, group_key(id),
-                     {{"group", forest_.full_path(id)},
-                      {"parent", group.parent.value},
-                      {"name", group.name},
-                      {"auto_remove", group.auto_remove}});
+    Json body = {{"group", forest_.full_path(id)}, {"parent", group.parent.value}, {"name", group.name}};
+    add_attributes(group, body);
+    chronicle_.state(event, group_key(id), body);
 }
 
-void Groups::write_path(GroupId id, std::string_view event) {
+// What was made below `above`, the top first.
+void Groups::write_new(GroupId id, GroupId above, std::string_view event) {
     std::vector<GroupId> chain;
-    for (GroupId at = id; at != GroupId{}; at = forest_.group(at)->parent) {
+    for (GroupId at = id; at != above; at = forest_.group(at)->parent) {
         chain.push_back(at);
     }
     for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
-        write_group(*at, *at == id ? event : "");
+        write_group(*at, event);
+        if (!controllers_.settings_of(*at).empty()) {  // copies of its parent's
+            write_settings(*at, "");
+        }
+    }
+}
+
+// A held group stays, as dying; the journal says so until its last holder lets it go.
+void Groups::write_removed(GroupId id, const std::string& path) {
+    if (forest_.group(id) != nullptr) {
+        write_group(id, "group-dying");
+    } else {
+        chronicle_.erase(told(path, "group-removed"), group_key(id), {{"group", path}});
+    }
+    chronicle_.erase("", settings_key(id));
+    if (removed_) {
+        removed_();
     }
 }
 

@@ -2,6 +2,8 @@
 // Hierarchies, groups, their settings and placements, with the journal: whatever changes here is written
 // down, and restored from what was. Names come in as text from files and the bus, already permitted.
 
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,10 +28,19 @@ class Groups final : public grouping::PlacementLog {
 
     base::Result<grouping::HierarchyId> create_hierarchy(const std::string& name,
                                                          std::span<const std::string> controllers);
-    // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`.
+    base::Result<> remove_hierarchy(grouping::HierarchyId id);
+    base::Result<> rebind_hierarchy(grouping::HierarchyId id, std::span<const std::string> controllers);
+    // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`. What is made belongs
+    // to `creator`, or to whom its parent belongs.
     enum class Parents { must_exist, made };
-    base::Result<grouping::GroupId> create(std::string_view full_path, Parents parents);
+    base::Result<grouping::GroupId> create(std::string_view full_path, Parents parents,
+                                           std::optional<std::uint32_t> creator = std::nullopt);
+    // The lowest group on the way to `full_path` that exists.
+    base::Result<grouping::GroupId> nearest(std::string_view full_path) const;
     base::Result<> remove(grouping::GroupId group);
+    base::Result<> remove_tree(grouping::GroupId top);  // with all below; nothing if a process is in it
+    // Called after every removal, which may be what a removal of a group above waits for.
+    void on_removed(std::function<void()> call) { removed_ = std::move(call); }
     base::Result<> rename(grouping::GroupId group, std::string_view name);
     base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
     // A unit's own group below `parent`; an existing one is used.
@@ -41,9 +52,9 @@ class Groups final : public grouping::PlacementLog {
     grouping::PlacementOutcome attach(grouping::Population& population,
                                       const grouping::PlacementRequest& request);
 
-    // After processes came and went: removes own groups that are empty and returns the groups that emptied
-    // and still exist.
-    std::vector<grouping::GroupId> collect_empty();
+    // After processes came and went: of the groups that emptied, removes those that are to go, and returns
+    // those that still exist.
+    std::vector<grouping::GroupId> collect_empty(std::span<const grouping::GroupId> emptied);
 
     // grouping::PlacementLog
     base::Result<std::uint64_t> intend(std::span<const grouping::Relocation> relocations) override;
@@ -54,7 +65,8 @@ class Groups final : public grouping::PlacementLog {
     void write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_view event);
     void write_group(grouping::GroupId group, std::string_view event);
     void write_settings(grouping::GroupId group, std::string_view event);
-    void write_path(grouping::GroupId group, std::string_view event);  // it and its parents not yet written
+    void write_new(grouping::GroupId group, grouping::GroupId above, std::string_view event);
+    void write_removed(grouping::GroupId group, const std::string& path);
     void rewrite();
     [[nodiscard]] Json event_of(const grouping::Relocation& one) const;  // its new places
 
@@ -62,6 +74,7 @@ class Groups final : public grouping::PlacementLog {
     controllers::ControllerSet& controllers_;
     Chronicle& chronicle_;
     std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
+    std::function<void()> removed_;
 };
 
 }  // namespace gpcsup::supervisor

@@ -2,6 +2,7 @@
 // The machine and the tables as the controllers see them (controllers/controller.h, Host): nothing but
 // forwarding.
 
+#include <functional>
 #include <map>
 
 #include "controllers/controller.h"
@@ -17,6 +18,16 @@ class MachineHost final : public controllers::Host {
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
 
     const grouping::Forest& forest() override { return forest_; }
+    void hold(grouping::GroupId group, std::string_view controller, std::string_view why) override {
+        forest_.hold(group, controller, why);
+    }
+    void drop_hold(grouping::GroupId group, std::string_view controller) override {
+        forest_.drop_hold(group, controller);
+        if (hold_dropped_) {
+            hold_dropped_();
+        }
+    }
+    void on_hold_dropped(std::function<void()> call) { hold_dropped_ = std::move(call); }
     processes::ProcessTable& processes() override { return census_.table(); }
     std::chrono::nanoseconds now() override { return census_.clocks().monotonic(); }
     base::CpuList online_cpus() override;
@@ -40,6 +51,7 @@ class MachineHost final : public controllers::Host {
     Enforcer* enforcer_ = nullptr;
     sys::RealMachine machine_;
     std::map<grouping::GroupId, std::uint64_t> peaks_;
+    std::function<void()> hold_dropped_;
 };
 
 }  // namespace gpcsup::supervisor

@@ -41,11 +41,11 @@ base::Result<> MoveRights::check(const control::Caller& caller, const processes:
     if (auto own = check_user(caller, process); !own) {
         return own;
     }
-    if (auto there = may_manage_(caller, target, "move processes"); !there) {
+    if (auto there = may_manage_(caller, target); !there) {
         return there;
     }
     const GroupId source = table_.place(process, forest_.group(target)->hierarchy);
-    return may_manage_(caller, common_ancestor(forest_, source, target), "move processes");
+    return may_manage_(caller, common_ancestor(forest_, source, target));
 }
 
 }  // namespace gpcsup::supervisor

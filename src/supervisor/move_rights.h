@@ -14,9 +14,8 @@ namespace gpcsup::supervisor {
 
 class MoveRights {
   public:
-    // Whether the caller may change what is in a group: root, the supervisor's own user, its delegated owner.
-    using MayManage = std::function<base::Result<>(const control::Caller& caller, grouping::GroupId group,
-                                                   std::string_view what)>;
+    // Whether the caller may move processes into and out of a group: its delegated owner may.
+    using MayManage = std::function<base::Result<>(const control::Caller& caller, grouping::GroupId group)>;
     MoveRights(const grouping::Forest& forest, processes::ProcessTable& table, sys::ProcFiles& files,
                MayManage may_manage)
         : forest_(forest), table_(table), files_(files), may_manage_(std::move(may_manage)) {}

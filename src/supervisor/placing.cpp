@@ -30,7 +30,10 @@ base::Result<HierarchyId> Placing::hierarchy_of_limit(const units::Setting& limi
     if (hierarchy == nullptr) {
         return base::refuse(
             ENOENT, "limits: the controller " + controller + " of " + limit.attribute + " is in no hierarchy",
-            "bind it in gpcsup.toml: [hierarchy.NAME] controllers = [\"" + controller + "\"]");
+            "bind it with gpcsup hierarchy create or rebind, or in gpcsup.toml: [hierarchy.NAME] controllers "
+            "= "
+            "[\"" +
+                controller + "\"]");
     }
     return hierarchy->id;
 }

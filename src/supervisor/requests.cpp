@@ -28,16 +28,16 @@ constexpr std::uint64_t ownerless_grace_ns =
 
 }  // namespace
 
+bool Requests::is_privileged(const Caller& caller) {
+    return caller.uid == 0 || caller.uid == geteuid();
+}
+
 // Changing is for root and for the user whose supervisor this is.
 base::Result<> Requests::may_change(const Caller& caller, Text what) {
-    if (caller.uid == 0 || caller.uid == geteuid()) {
+    if (is_privileged(caller)) {
         return {};
     }
     return base::refuse(EACCES, "only root and the supervisor's own user may " + std::string(what));
-}
-
-base::Result<> Requests::may_manage(const Caller& caller, GroupId, Text what) {
-    return may_change(caller, what);
 }
 
 base::Result<> Requests::known(Names units) const {
@@ -147,6 +147,7 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
 
 // The client of a `run` has gone: its unit goes, too.
 void Requests::disconnected(std::uint64_t connection) {
+    own_.removals_->drop(connection);
     const auto owned = owned_.extract(connection);
     if (owned.empty()) {
         return;
@@ -315,7 +316,9 @@ std::vector<std::string> Requests::group_names() {
     std::vector<std::string> names;
     for (const grouping::Hierarchy* hierarchy : own_.forest_.hierarchies()) {
         own_.forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            names.push_back(own_.forest_.full_path(group.id));
+            if (!group.dying) {  // its name may be another one's by now
+                names.push_back(own_.forest_.full_path(group.id));
+            }
         });
     }
     return names;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "control/handler.h"
+#include "grouping/delegation.h"
 #include "supervisor/refusals.h"
 #include "supervisor/supervisor.h"
 
@@ -46,8 +47,12 @@ class Requests final : public control::Handler {
                                      Text whom) override;
     Json attach(const control::Caller& caller, Names what, Names groups, Text scope,
                 control::Refused refused) override;
+    base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
+    base::Result<> remove_hierarchy(const control::Caller& caller, Text name) override;
+    base::Result<> rebind_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
     base::Result<> create_group(const control::Caller& caller, Text group, Text how) override;
-    base::Result<> remove_group(const control::Caller& caller, Text group, Text how) override;
+    void remove_group(const control::Caller& caller, Text group, Text how, std::uint64_t timeout_us,
+                      control::Reply reply) override;
     base::Result<> rename_group(const control::Caller& caller, Text group, Text name) override;
     base::Result<std::pair<std::string, std::uint64_t>> run(const control::Caller& caller, Text request,
                                                             control::Streams streams) override;
@@ -64,10 +69,17 @@ class Requests final : public control::Handler {
     std::string mode() override { return std::string(name_of(own_.here_.mode)); }
 
   private:
+    [[nodiscard]] static bool is_privileged(const control::Caller& caller);
     [[nodiscard]] static base::Result<> may_change(const control::Caller& caller, Text what);
+    // May this caller change this group: root and the supervisor's own user any, the others what has been
+    // delegated to them (grouping/delegation.h).
+    [[nodiscard]] base::Result<> may_manage(const control::Caller& caller, grouping::GroupId group,
+                                            grouping::Manage what) const;
+    // A group that is made, named and removed by hand: those of `unit` are the units'.
+    [[nodiscard]] base::Result<> is_free(grouping::GroupId group) const;
+    base::Result<Removals::Wish> removal_of(const control::Caller& caller, Text group, Text how);
+    base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
-    [[nodiscard]] static base::Result<> may_manage(const control::Caller& caller, grouping::GroupId group,
-                                                   Text what);
     std::string refused_attach(const control::Caller& caller, const AttachRequest& request);
     std::string attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome);
     void refused(Text event, const control::Caller& caller, grouping::GroupId group, const base::Error& error,

@@ -69,8 +69,8 @@ base::Result<std::string> Requests::attach(const Caller& caller, Names what, Nam
     own_.census_->take_news();
     AttachRequest request({own_.forest_, *own_.census_, *own_.engine_, *own_.placing_, own_.here_.init_pid},
                           MoveRights(own_.forest_, own_.census_->table(), own_.census_->files(),
-                                     [this](const Caller& who, grouping::GroupId group, std::string_view to) {
-                                         return may_manage(who, group, to);
+                                     [this](const Caller& who, grouping::GroupId group) {
+                                         return may_manage(who, group, grouping::Manage::attach);
                                      }));
     request.read(what, groups, scope);
     request.judge(caller);

@@ -78,6 +78,7 @@ class Services final : public UnitStates {
     base::Result<> start_transient(units::Declaration declaration, RunStreams streams);
     [[nodiscard]] Json enforcement_of(std::string_view unit);
     void moved(std::string_view unit, const processes::Process& process);  // after a placement
+    void place_domains();  // after hierarchies came, went or got other controllers, and after a restart
 
     // UnitStates
     const units::UnitState* unit_state(std::string_view name) override { return parts_.engine.find(name); }

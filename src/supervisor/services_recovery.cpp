@@ -45,7 +45,13 @@ void Services::restore_units(const journal::States& states) {
         live.command = {json.value("command_pid", 0), json.value("command_start", std::uint64_t{0})};
         const units::Declaration* declaration = parts_.engine.declaration(unit);
         if (live.domain != 0 && declaration != nullptr) {
-            parts_.enforcer.restore_domain(live.domain, parts_.placing.existing(*declaration));
+            // Where it is, which need not be where it was born; unknown yet if it was about to be.
+            const units::UnitState* state = parts_.engine.find(unit);
+            const processes::Process* main =
+                state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+            parts_.enforcer.restore_domain(live.domain, main != nullptr
+                                                            ? parts_.census.table().places(*main)
+                                                            : parts_.placing.existing(*declaration));
         }
     });
     each(states, "exit/", [&](const std::string& unit, const std::string& body) {

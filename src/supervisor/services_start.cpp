@@ -303,4 +303,26 @@ void Services::moved(std::string_view unit, const processes::Process& process) {
                                  main != nullptr ? parts_.census.table().places(*main) : grouping::Places{});
 }
 
+// Which group counts for a filtered process follows from where the controllers are bound. Everybody is in the
+// root of a hierarchy that came or lost its groups, so only the rows of the table change, nobody's place.
+void Services::place_domains() {
+    for (const auto& [unit, live] : live_) {
+        const units::UnitState* state = parts_.engine.find(unit);
+        const processes::Process* main =
+            live.domain == 0 || state == nullptr ? nullptr : parts_.census.table().find(state->main);
+        const units::Declaration* declaration = parts_.engine.declaration(unit);
+        const auto group = parts_.placing.group_of(unit);
+        if (live.domain == 0 || declaration == nullptr || !group) {
+            continue;
+        }
+        const grouping::Places places =
+            main != nullptr ? parts_.census.table().places(*main) : parts_.placing.existing(*declaration);
+        parts_.enforcer.move_domain(live.domain, places);
+        parts_.census.table().for_each_member_below(*group, [&](processes::Process& process) {
+            parts_.enforcer.move_process(process.pid, live.domain, parts_.census.table().places(process),
+                                         places);
+        });
+    }
+}
+
 }  // namespace gpcsup::supervisor

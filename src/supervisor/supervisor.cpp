@@ -148,6 +148,14 @@ base::Result<> Supervisor::restore_everything() {
     if (auto opened = services_->open(); !opened) {
         return opened;
     }
+    removals_ = std::make_unique<Removals>(*loop_, forest_, *groups_, [this](GroupId group) {
+        services_->kill_group(group, std::chrono::seconds(9));
+    });
+    if (auto opened = removals_->open(); !opened) {
+        return opened;
+    }
+    groups_->on_removed([this] { groups_changed_ = true; });
+    host_->on_hold_dropped([this] { groups_changed_ = true; });
     forest_.set_member_lister([this](GroupId group, std::size_t most) {
         std::vector<int> pids;
         census_->table().for_each_member_below(group, [&](processes::Process& process) {
@@ -176,6 +184,7 @@ base::Result<> Supervisor::restore_everything() {
         return done;
     }
     groups_->settle_placements(recorded_, *population_);
+    services_->place_domains();
     enforcer_->retire_unclaimed();
     if (auto watching = census_->watch(); !watching) {
         return watching;
@@ -283,6 +292,11 @@ base::Result<> Supervisor::open_sockets() {
         return base::fail(ENOMEM, "watch", "the sockets");
     }
     notify_watch_ = std::move(*notify);
+    auto tidy = loop_->on_idle([this] { tidy_groups(); });
+    if (!tidy) {
+        return base::pass(tidy);
+    }
+    tidy_watch_ = std::move(*tidy);
     keeper_watch_ = std::move(*keeper);
     requests_ = std::make_unique<Requests>(*this);
     static_cast<Requests&>(*requests_).adopt_owners(recorded_);
@@ -396,6 +410,7 @@ void Supervisor::exited(const processes::Process& process) {
 
 void Supervisor::emptied(GroupId group) {
     groups_changed_ = true;
+    emptied_.push_back(group);
     if (const grouping::Group* known = forest_.group(group);
         known != nullptr && known->hierarchy == Placing::unit_hierarchy) {
         services_->emptied(group);
@@ -414,8 +429,14 @@ void Supervisor::untracked(pid_t pid) {
 
 void Supervisor::news_taken() {
     services_->settle();
-    if (std::exchange(groups_changed_, false)) {
-        (void)groups_->collect_empty();
+    tidy_groups();
+}
+
+// What emptied, or lost its last holder, may go, and with it somebody's wait may be over.
+void Supervisor::tidy_groups() {
+    while (std::exchange(groups_changed_, false)) {
+        (void)groups_->collect_empty(std::exchange(emptied_, {}));
+        removals_->review();
     }
 }
 

@@ -7,6 +7,7 @@
 #include "control/server.h"
 #include "supervisor/configuration.h"
 #include "supervisor/host.h"
+#include "supervisor/removals.h"
 #include "supervisor/services.h"
 #include "supervisor/views.h"
 
@@ -35,6 +36,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);
     void init_has_gone();
+    void tidy_groups();
 
     // CensusNews
     void forked(const processes::Process* parent, processes::Process& child) override;
@@ -80,6 +82,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;
     std::unique_ptr<Groups> groups_;
+    std::unique_ptr<Removals> removals_;
     std::unique_ptr<Placing> placing_;
     std::unique_ptr<units::Engine> engine_;
     std::unique_ptr<Services> services_;
@@ -92,10 +95,12 @@ class Supervisor final : private CensusNews, private LiveFacts {
     base::Fd notify_socket_;
     Watch keeper_watch_;
     Watch notify_watch_;
+    Watch tidy_watch_;
     bool degraded_by_boot_ = false;
     bool booted_ = false;
     std::optional<wire::StopHow> ending_;
-    bool groups_changed_ = false;
+    std::vector<grouping::GroupId> emptied_;
+    bool groups_changed_ = true;  // at first: a predecessor may have been cut off
     int exit_status_ = 0;
 };
 

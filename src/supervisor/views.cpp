@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "controllers/describe.h"
+#include "supervisor/group_record.h"
 #include "units/settings.h"
 
 namespace gpcsup::supervisor {
@@ -17,6 +18,10 @@ namespace {
 
 Views::Answer text_of(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string_view state_of(const grouping::Group& group) {
+    return group.dying ? "dying" : "live";
 }
 
 template <class... Kinds>
@@ -153,6 +158,7 @@ Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& comm
     }
     return {{"name", group.name},
             {"path", from_.forest.path(id)},
+            {"state", state_of(group)},
             {"processes", std::move(members)},
             {"children", std::move(children)},
             {"attributes", std::move(attributes)}};
@@ -176,7 +182,31 @@ Views::Answer Views::tree(const control::Caller& caller, std::string_view name) 
     return text_of({{"schema", 1}, {"hierarchies", std::move(list)}});
 }
 
+// An unbound controller has no hierarchy and no groups: what it accounts in one place.
+Views::Answer Views::get_unbound(std::string_view controller, std::string_view attribute) {
+    from_.facts.refresh_processes();
+    Json attributes = Json::object();
+    for (const controllers::NamedValue& one : from_.controllers.get_unbound(controller)) {
+        if (attribute.empty() || one.name == attribute) {
+            attributes[one.name] = value_to_json(one.value);
+        }
+    }
+    if (attributes.empty()) {
+        auto known = controllers::find_attribute(attribute);
+        return known ? base::refuse(EINVAL, std::string(attribute) + " is not an attribute of controller " +
+                                                std::string(controller))
+                     : base::pass(known);
+    }
+    return text_of({{"schema", 1},
+                    {"group", std::string(controller) + ":/"},
+                    {"unbound", true},
+                    {"attributes", attributes}});
+}
+
 Views::Answer Views::get(std::string_view name, std::string_view attribute) {
+    if (const auto controller = from_.controllers.unbound_account(name)) {
+        return get_unbound(*controller, attribute);
+    }
     auto group = from_.forest.resolve(name);
     if (!group) {
         return base::pass(group);
@@ -200,10 +230,12 @@ Views::Answer Views::get(std::string_view name, std::string_view attribute) {
 Views::Answer Views::hierarchies() {
     Json list = Json::array();
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        const grouping::Group& root = *from_.forest.group(hierarchy->root);
         list.push_back({{"name", hierarchy->name},
                         {"controllers", hierarchy->controllers},
-                        {"groups", from_.forest.group_count(hierarchy->id)},
-                        {"processes", from_.forest.group(hierarchy->root)->populated}});
+                        {"groups", root.descendants + 1},
+                        {"dying", from_.forest.group_count(hierarchy->id) - root.descendants - 1},
+                        {"processes", root.populated}});
     }
     Json unbound = Json::array();
     for (const std::string_view controller : from_.controllers.unbound()) {
@@ -216,11 +248,15 @@ Views::Answer Views::groups(std::string_view prefix) {
     Json list = Json::array();
     const auto show = [&](const grouping::Group& group) {
         const std::string unit = group.hierarchy == Placing::unit_hierarchy ? group.name : std::string();
+        const auto living = std::ranges::count_if(
+            group.children, [&](GroupId child) { return !from_.forest.group(child)->dying; });
         list.push_back({{"group", from_.forest.full_path(group.id)},
+                        {"state", state_of(group)},
                         {"processes", group.populated},
-                        {"children", group.children.size()},
+                        {"children", living},
                         {"populated", group.populated > 0},
-                        {"unit", unit.empty() ? Json() : Json(unit)}});
+                        {"unit", unit.empty() ? Json() : Json(unit)},
+                        {"held_by", holders_of(group)}});
     };
     if (!prefix.empty()) {
         const grouping::Hierarchy* hierarchy =

@@ -80,6 +80,7 @@ class Views {
     [[nodiscard]] const Json& shared_facts(Shared& shared, const processes::Process& process) const;
     [[nodiscard]] Json group_tree(const control::Caller& caller, grouping::GroupId group, Commands& commands);
     [[nodiscard]] std::string command_of(const control::Caller& caller, pid_t pid);
+    Answer get_unbound(std::string_view controller, std::string_view attribute);
     void add_process(const control::Caller& caller, const processes::Process& process, Shared& shared,
                      Json& list);
 

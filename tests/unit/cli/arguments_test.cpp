@@ -94,7 +94,7 @@ TEST_CASE("Every verb takes as many words as it says, and its own help") {
                 with.insert(with.end(), std::max<std::size_t>(least, 0), "w");
                 with.insert(with.begin() + static_cast<std::ptrdiff_t>(words.size()),
                             std::string(option.flags.substr(0, option.flags.find(','))));
-                if (!option.value.empty()) {
+                if (cli::takes(option) == cli::Takes::value) {
                     with.insert(with.begin() + static_cast<std::ptrdiff_t>(words.size()) + 1, "value");
                 }
                 const auto parsed = parse(with);
@@ -155,4 +155,22 @@ TEST_CASE("the whole has --version and --help") {
     CHECK(parse({"--version"}).asks == cli::Arguments::Asks::version);
     CHECK(parse({"--help"}).asks == cli::Arguments::Asks::help);
     CHECK(parse({"--help"}).verb == nullptr);
+}
+
+TEST_CASE("An option whose value may be left out does not take the next word for it") {
+    const auto waits = parse({"group", "remove", "--wait", "tenant:/a"});
+    CHECK(waits.has("--wait"));
+    CHECK(waits.value("--wait") == "");
+    CHECK(waits.words == Words{"tenant:/a"});
+    const auto bounded = parse({"group", "remove", "-r", "--wait=5s", "tenant:/a", "--kill"});
+    CHECK(bounded.value("--wait") == "5s");
+    CHECK(bounded.has("--kill"));
+    CHECK_FALSE(parse({"group", "remove", "tenant:/a"}).has("--wait"));
+}
+
+TEST_CASE("A hierarchy has a name and any number of controllers") {
+    CHECK(parse({"hierarchy", "create", "trk"}).words == Words{"trk"});
+    CHECK(parse({"hierarchy", "rebind", "h", "cpuset", "cpuacct"}).words == Words{"h", "cpuset", "cpuacct"});
+    CHECK(mentions(refusal({"hierarchy", "create"}), "NAME is missing"));
+    CHECK(mentions(refusal({"hierarchy", "remove", "a", "b"}), "one argument too many"));
 }

@@ -143,6 +143,42 @@ TEST_CASE("A signal is not sent twice: a supervisor that goes before it answers 
     CHECK(fake.seen().calls == 1);
 }
 
+TEST_CASE(
+    "A removal that waits is asked for again when the supervisor is replaced and the group is still there") {
+    FakeSupervisor fake(Manner::swallows_calls);
+    control::Client client(fake.runtime());
+    REQUIRE(client.open());
+    using control::RemoveHow;
+    auto removing = std::async(std::launch::async, [&] {
+        return client.remove_group("tenant:/a", RemoveHow::kill | RemoveHow::recursive | RemoveHow::wait,
+                                   60s);
+    });
+    fake.wait_for_calls(1);
+    CHECK(std::string(fake.seen().remove_how.data()) == "kill recursive wait");
+    const std::uint64_t first = fake.seen().remove_timeout_us;
+    CHECK(first > 50'000'000);
+    CHECK(first <= 60'000'000);
+    fake.kill();
+    fake.serve(Manner::answers);
+    REQUIRE(within(removing));
+    CHECK(fake.seen().calls == 3);  // it looked whether the group is there, and asked again
+    CHECK(fake.seen().remove_timeout_us < first);
+}
+
+TEST_CASE("Hierarchies are made again with the same words, which is harmless") {
+    FakeSupervisor fake(Manner::swallows_calls);
+    control::Client client(fake.runtime());
+    REQUIRE(client.open());
+    auto creating = std::async(std::launch::async, [&] {
+        return client.create_hierarchy("h", {"cpuset", "numtasks"});
+    });
+    fake.wait_for_calls(1);
+    fake.kill();
+    fake.serve(Manner::answers);
+    CHECK(within(creating));
+    CHECK(fake.seen().calls == 2);
+}
+
 TEST_CASE("A supervisor that breaks every connection off is given up in bounded time") {
     FakeSupervisor fake(Manner::drops_connections);
     control::Client client(fake.runtime(), {.silent = 1000ms});

@@ -90,6 +90,15 @@ int on_wait(sd_bus_message* message, Server& server) {
                                       "{\"schema\":1,\"settled\":true,\"ok\":true,\"units\":[]}");
 }
 
+void on_remove(sd_bus_message* message, Server& server) {
+    const char* group = nullptr;
+    const char* how = "";
+    std::uint64_t timeout = 0;
+    sd_bus_message_read(message, "sst", &group, &how, &timeout);
+    std::strncpy(server.seen->remove_how.data(), how, server.seen->remove_how.size() - 1);
+    server.seen->remove_timeout_us = timeout;
+}
+
 int on_events(sd_bus_message* message) {
     std::uint64_t since = 0;
     std::uint32_t most = 0;
@@ -119,6 +128,9 @@ int on_message(sd_bus_message* message, void* userdata, sd_bus_error*) {
         const int r = on_job(message, server);
         note(server);
         return r;
+    }
+    if (method == "RemoveGroup") {
+        on_remove(message, server);
     }
     note(server);
     if (server.manner == Manner::swallows_calls) {

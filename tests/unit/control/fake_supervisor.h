@@ -6,6 +6,7 @@
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -22,6 +23,8 @@ struct Seen {
     std::atomic<std::uint64_t> last_job;
     std::atomic<int> descriptors;
     std::atomic<int> signal;
+    std::atomic<std::uint64_t> remove_timeout_us;
+    std::array<char, 64> remove_how;  // written before `calls` goes up
 };
 
 enum class Manner {

@@ -115,3 +115,16 @@ TEST_CASE("rates") {
     CHECK(rate->count == 30);
     CHECK(rate->window_ns == 90'000'000'000);
 }
+
+TEST_CASE("users are numbers, or none") {
+    const Attribute owner = of(AttributeType::user);
+    CHECK(*parse_value("group.owner", owner, "1000") == Value{std::uint64_t{1000}});
+    CHECK(*parse_value("group.owner", owner, "none") == Value{std::string("none")});
+    for (const char* bad : {"", "alice", "-1", "4294967295", "4294967296", "12 ", "max"}) {
+        INFO(bad);
+        const auto value = parse_value("group.owner", owner, bad);
+        CHECK(value.has_value() == (std::string(bad) == "12 "));  // blanks around it are not looked at
+    }
+    CHECK(parse_value("group.owner", owner, "alice").error().message() ==
+          "group.owner: expected a numeric user id or \"none\", got 'alice'");
+}

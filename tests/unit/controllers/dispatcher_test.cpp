@@ -141,7 +141,7 @@ TEST_CASE_METHOD(Fixture, "several settings are one transaction") {
     CHECK(put(acme, {{"tally.weight", "0"}}).error().message() ==
           "tally.weight: expected a number from 1 to 100");
     CHECK(put(acme, {{"cpuset.cpus", "0"}}).error().message() ==
-          "cpuset.cpus: controller cpuset is not bound to hierarchy tenant; it is bound to none");
+          "cpuset.cpus: controller cpuset is unbound; bind it with gpcsup hierarchy create or rebind");
     CHECK(put(root, {{"group.auto_remove", "true"}}).error().code == EINVAL);
     CHECK(put(GroupId{999}, {{"tally.weight", "7"}}).error().code == ENOENT);
 }
@@ -151,9 +151,19 @@ TEST_CASE_METHOD(Fixture, "all values of a group") {
     for (const NamedValue& each : set.get_all(acme)) {
         names.push_back(each.name);
     }
-    CHECK(names == Words{"numtasks.limit", "numtasks.current", "numtasks.peak", "numtasks.failcnt",
-                         "numtasks.process_limit", "numtasks.processes", "tally.forks", "tally.exits",
-                         "tally.weight", "group.populated", "group.references", "group.auto_remove"});
+    Words expected{"numtasks.limit",
+                   "numtasks.current",
+                   "numtasks.peak",
+                   "numtasks.failcnt",
+                   "numtasks.process_limit",
+                   "numtasks.processes",
+                   "tally.forks",
+                   "tally.exits",
+                   "tally.weight"};
+    for (const Attribute& each : core_attributes()) {
+        expected.push_back("group." + std::string(each.name));
+    }
+    CHECK(names == expected);
     CHECK(get(acme, "group.populated") == "false");
     host.start(10, host.trees().intern(at(acme)));
     CHECK(get(acme, "group.populated") == "true");

@@ -31,6 +31,12 @@ class FakeHost final : public controllers::Host {
     }
 
     const grouping::Forest& forest() override { return forest_; }
+    void hold(grouping::GroupId group, std::string_view controller, std::string_view why) override {
+        forest_.hold(group, controller, why);
+    }
+    void drop_hold(grouping::GroupId group, std::string_view controller) override {
+        forest_.drop_hold(group, controller);
+    }
     processes::ProcessTable& processes() override { return *table_; }
     std::chrono::nanoseconds now() override { return now_; }
     base::CpuList online_cpus() override { return online_; }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "controllers/fake_host.h"
+#include "controllers/lodger.h"
 
 using namespace gpcsup;
 using namespace gpcsup::controllers;
@@ -44,7 +45,7 @@ class Model {
     }
 
     void step() {
-        switch (random_() % 9) {
+        switch (random_() % 11) {
             case 0:
             case 1:
                 return create_group();
@@ -59,6 +60,10 @@ class Model {
                 return move();
             case 7:
                 return set_cpus();
+            case 8:
+                return change_hierarchies();
+            case 9:
+                return remove_tree();
             default:
                 return hotplug();
         }
@@ -88,8 +93,10 @@ class Model {
             CHECK(sum == processes_.size());
             CHECK(paths == groups_[id]);
         }
-        const std::map<HierarchyId, std::string> roots = {
-            {hierarchies_[0], "/"}, {hierarchies_[1], "/"}, {hierarchies_[2], "/"}};
+        std::map<HierarchyId, std::string> roots;
+        for (const HierarchyId id : hierarchies_) {
+            roots[id] = "/";
+        }
         combinations.insert(roots);
         CHECK(forest.membership_count() == combinations.size());
         compare_cpus();
@@ -163,6 +170,51 @@ class Model {
             asked_.erase(id == hierarchies_[1] ? path : "");
         } else {
             CHECK(removed.error().code == EBUSY);
+        }
+    }
+
+    void remove_tree() {
+        const HierarchyId id = pick(hierarchies_);
+        const std::string top = pick(groups_[id]);
+        const bool has_members = std::ranges::any_of(
+            processes_, [&](const auto& each) { return is_below(each.second.at(id), top); });
+        const auto removed = set_.remove_tree(group_at(id, top));
+        CHECK(removed.has_value() == (top != "/" && !has_members));
+        if (removed) {
+            const auto gone =
+                std::erase_if(groups_[id], [&](const auto& path) { return is_below(path, top); });
+            CHECK(removed->size() == gone);
+            if (id == hierarchies_[1]) {
+                std::erase_if(asked_, [&](const auto& each) { return is_below(each.first, top); });
+            }
+        }
+    }
+
+    // A fourth hierarchy comes, changes its controller and goes, as far as its groups let it.
+    void change_hierarchies() {
+        const std::vector<std::string> words =
+            below(2) == 0 ? std::vector<std::string>{"lodger"} : std::vector<std::string>{};
+        if (hierarchies_.size() == 3) {
+            CHECK(set_.create_hierarchy("late", std::vector<std::string>{"tally"}).error().code == EBUSY);
+            const HierarchyId id = *set_.create_hierarchy("late", words);
+            hierarchies_.push_back(id);
+            groups_[id] = {"/"};
+            for (auto& [pid, places] : processes_) {
+                places[id] = "/";
+            }
+            return;
+        }
+        const HierarchyId id = hierarchies_[3];
+        const bool is_bare = groups_[id].size() == 1;
+        const auto changed = below(2) == 0 ? set_.rebind(id, words) : set_.remove_hierarchy(id);
+        CHECK(changed.has_value() == is_bare);
+        if (host_.trees().hierarchy(id) != nullptr) {
+            return;
+        }
+        hierarchies_.pop_back();
+        groups_.erase(id);
+        for (auto& [pid, places] : processes_) {
+            places.erase(id);
         }
     }
 

@@ -187,6 +187,89 @@ TEST_CASE_METHOD(Fixture, "a held group dies instead of going, and goes with its
     }
 }
 
+TEST_CASE_METHOD(Fixture, "groups have bounds on depth and number, and a refusal names whose") {
+    forest.group(acme)->max_depth = 1;
+    CHECK(forest.create_group(acme, "a"));
+    CHECK(forest.create_group(web, "b").error().message() ==
+          "cannot create a group in tenant:/acme/web: tenant:/acme allows 1 level of groups below it; see "
+          "group.max_depth");
+    CHECK(forest.create_group(web, "b").error().code == EAGAIN);
+    CHECK(forest.create_path(tenant, "/acme/c/d/e").error().code == EAGAIN);
+    CHECK(forest.resolve("tenant:/acme/c").error().code == ENOENT);  // nothing is left of what was begun
+    forest.group(acme)->max_depth = 0;
+    CHECK(forest.create_group(acme, "c").error().code == EAGAIN);
+    forest.group(acme)->max_depth.reset();
+
+    CHECK(forest.group(root)->descendants == 3);
+    forest.group(root)->max_descendants = 4;
+    CHECK(forest.create_group(web, "b"));
+    CHECK(forest.create_group(root, "c").error().message() ==
+          "cannot create a group in tenant:/: tenant:/ allows 4 groups below it and has 4; see "
+          "group.max_descendants");
+    CHECK(forest.create_group(web, "c").error().code == EAGAIN);
+    CHECK(forest.remove_group(*forest.resolve("tenant:/acme/web/b")));
+    CHECK(forest.create_group(root, "c"));
+    SECTION("one that is dying does not count") {
+        forest.hold(web, "numfiles", "a file");
+        CHECK(forest.remove_group(web));
+        CHECK(forest.group(root)->descendants == 3);
+        CHECK(forest.create_group(root, "d"));
+        forest.drop_hold(web, "numfiles");
+        CHECK(forest.group(root)->descendants == 4);
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "what is in the way is named whole") {
+    forest.set_member_lister([](GroupId, std::size_t) { return std::vector<int>{7}; });
+    forest.acquire(in(web));
+    CHECK(forest.busy_reason(acme) == "it has the child web; 1 process is in it or below: 7");
+    CHECK(forest.groups_in_the_way(tenant) == "it has the child acme");
+    forest.release(in(web));
+    CHECK(forest.remove_group(web));
+    forest.hold(acme, "numfiles", "2 files");
+    CHECK(forest.remove_group(acme));
+    CHECK(forest.groups_in_the_way(tenant) ==
+          "it has the child acme (it is dying, held by numfiles (2 files))");
+    forest.acquire(MembershipId{0});  // a process in the root is in nobody's way
+    forest.drop_hold(acme, "numfiles");
+    CHECK(forest.groups_in_the_way(tenant).empty());
+    CHECK(forest.remove_hierarchy(tenant));
+}
+
+TEST_CASE_METHOD(Fixture, "a controller that is in no hierarchy is told of") {
+    forest.set_unbound({"cpuacct"});
+    CHECK(forest.resolve("cpuacct:/").error().code == EINVAL);
+    CHECK(
+        forest.resolve("cpuacct:/a").error().message() ==
+        "controller cpuacct is unbound and has no groups: it accounts everything in one place; bind it with "
+        "gpcsup hierarchy create or rebind");
+    CHECK(forest.resolve("cpuact:/").error().message() ==
+          "there is no hierarchy or bound controller 'cpuact'; did you mean 'cpuacct'?");
+}
+
+TEST_CASE_METHOD(Fixture, "dying groups are restored, and go unless somebody holds them anew") {
+    Forest fresh;
+    REQUIRE(fresh.restore_hierarchy(*forest.hierarchy(tenant)));
+    REQUIRE(fresh.restore_dying(acme, root, "acme"));
+    REQUIRE(fresh.restore_dying(web, acme, "web"));
+    REQUIRE(fresh.restore_group(GroupId{web.value + 1}, root, "acme"));  // the name was free again
+    CHECK_FALSE(fresh.restore_dying(GroupId{web.value + 2}, GroupId{99}, "x"));
+    CHECK(*fresh.resolve("tenant:/acme") == GroupId{web.value + 1});
+    CHECK(fresh.group(root)->descendants == 1);
+    SECTION("nobody does") {
+        fresh.drop_unheld();
+        CHECK(fresh.take_gone() == std::vector<GroupId>{web, acme});
+    }
+    SECTION("the lower one is held: both stay until it is let go") {
+        fresh.hold(web, "numfiles", "a file");
+        fresh.drop_unheld();
+        CHECK(fresh.take_gone().empty());
+        CHECK(fresh.group(acme) != nullptr);
+        fresh.drop_hold(web, "numfiles");
+        CHECK(fresh.take_gone() == std::vector<GroupId>{web, acme});
+    }
+}
+
 TEST_CASE_METHOD(Fixture, "memberships are interned, counted up the chains, and freed") {
     const auto before = forest.membership_count();
     const auto member = in(web);

@@ -60,16 +60,15 @@ struct Fixture {
         std::move(processes::ProcessTable::create(forest).value());
     Users users;
     std::map<GroupId, uid_t> owners;  // of subtrees
-    MoveRights rights{
-        forest, *table, users,
-        [this](const control::Caller& caller, GroupId group, std::string_view) -> base::Result<> {
-            for (const auto& [subtree, uid] : owners) {
-                if (uid == caller.uid && forest.is_within(group, subtree)) {
-                    return {};
-                }
-            }
-            return base::refuse(EACCES, "not yours: " + forest.full_path(group));
-        }};
+    MoveRights rights{forest, *table, users,
+                      [this](const control::Caller& caller, GroupId group) -> base::Result<> {
+                          for (const auto& [subtree, uid] : owners) {
+                              if (uid == caller.uid && forest.is_within(group, subtree)) {
+                                  return {};
+                              }
+                          }
+                          return base::refuse(EACCES, "not yours: " + forest.full_path(group));
+                      }};
 
     processes::Process& start(pid_t pid, GroupId group, std::string ids) {
         grouping::Places places{};
