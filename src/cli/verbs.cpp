@@ -84,10 +84,12 @@ std::vector<Verb> reading_verbs() {
          do_is_active},
         {"why",
          reading,
-         "tells why a unit is in its state: the chain of causes",
-         "",
+         "tells why a unit is in its state, a group cannot be removed, or a process is where it is",
+         "Of a unit: the chain of causes. Of a group: what is in the way of removing it, and what was "
+         "refused "
+         "last. Of a process: its groups, how it got there, and the last attach of it that was refused.",
          {},
-         {one_unit},
+         {{"UNIT, HIERARCHY:PATH or PID", 1, 1, Completes::unit}},
          do_why,
          Reads::json},
         {"log",
@@ -188,8 +190,10 @@ std::vector<Verb> group_verbs() {
          groups,
          "moves processes or units to groups, all or nothing",
          "All threads of each process are moved. What has no colon is a process or a unit, what has one is a "
-         "group.",
-         {{"--thread", "", "only this one thread"}, {"--tree", "", "with all descendants"}},
+         "group. If one item is refused, nothing is moved and each item that is in the way is named with its "
+         "reason; with --json they are the list \"refused\". A process that is there already is no error.",
+         {{"--thread", "", "refused: a process is moved whole, and this says why"},
+          {"--tree", "", "with all descendants"}},
          {{"PID or UNIT", 1, 1, Completes::unit}, {"HIERARCHY:PATH", 1, 0, Completes::group}},
          do_attach,
          Reads::json},

@@ -220,7 +220,16 @@ base::Result<Json> Client::wait_group(const std::string& what, GroupCondition co
 }
 
 base::Result<Json> Client::attach(const Names& what, const Names& into, AttachScope scope) {
-    return ask(query("Attach", [&](sd_bus_message* m) {
+    return attach_by("Attach", what, into, scope);
+}
+
+base::Result<Json> Client::try_attach(const Names& what, const Names& into, AttachScope scope) {
+    return attach_by("TryAttach", what, into, scope);
+}
+
+base::Result<Json> Client::attach_by(const char* method, const Names& what, const Names& into,
+                                     AttachScope scope) {
+    return ask(query(method, [&](sd_bus_message* m) {
         int r = append_names(m, what);
         r = r < 0 ? r : append_names(m, into);
         return r < 0 ? r : sd_bus_message_append(m, "s", word(scopes, scope));
@@ -375,8 +384,8 @@ base::Result<> Client::subscribe() {
     return tell(query("Subscribe", Arguments{}));
 }
 
-base::Result<Json> Client::why(const std::string& unit) {
-    return ask(query("Why", unit));
+base::Result<Json> Client::why(const std::string& what) {
+    return ask(query("Why", what));
 }
 
 base::Result<> Client::shutdown(ShutdownHow how) {

@@ -93,6 +93,8 @@ class Client {
     base::Result<Json> wait_group(const std::string& what, GroupCondition condition,
                                   std::chrono::microseconds timeout);
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
+    // The same; items that are refused are in the answer and no error.
+    base::Result<Json> try_attach(const Names& what, const Names& groups, AttachScope scope);
     base::Result<> create_hierarchy(const std::string& name, const Names& controllers);
     base::Result<> remove_hierarchy(const std::string& name);
     base::Result<> rebind_hierarchy(const std::string& name, const Names& controllers);
@@ -112,7 +114,7 @@ class Client {
         return connection_.next_event(companion);
     }
 
-    base::Result<Json> why(const std::string& unit);
+    base::Result<Json> why(const std::string& what);  // a unit, a group or a process
     base::Result<> shutdown(ShutdownHow how);
     base::Result<> wait_gone(std::chrono::nanoseconds timeout) { return connection_.wait_gone(timeout); }
     base::Result<> reexec();
@@ -120,6 +122,8 @@ class Client {
 
   private:
     base::Result<Json> ask(const Request& request);
+    base::Result<Json> attach_by(const char* method, const Names& what, const Names& groups,
+                                 AttachScope scope);
     base::Result<> tell(const Request& request);
     enum class Present { yes, no };
     base::Result<> change_group(Request request, const std::string& group, Present wanted);

@@ -48,6 +48,10 @@ struct Streams {  // descriptors that came with Run
 };
 
 enum class JobKind { start, stop, restart, reload };
+enum class Refused {
+    error,
+    listed
+};  // how items that are in the way are told: as an error, or in the answer
 
 class Handler {
   public:
@@ -62,7 +66,7 @@ class Handler {
     virtual Json get(Text group, Text attribute) = 0;
     virtual Json hierarchies() = 0;
     virtual Json groups(Text prefix) = 0;
-    virtual Json why(Text unit) = 0;
+    virtual Json why(const Caller& caller, Text what) = 0;
     virtual Json describe(Text what) = 0;
     virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                        std::uint64_t most) = 0;
@@ -81,7 +85,7 @@ class Handler {
     // Answered when the group is `condition` (empty, populated, frozen, thawed), or at the timeout.
     virtual void wait_group(const Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
                             Reply reply) = 0;
-    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope) = 0;
+    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope, Refused refused) = 0;
     virtual base::Result<> create_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
     virtual base::Result<> remove_hierarchy(const Caller& caller, Text name) = 0;
     virtual base::Result<> rebind_hierarchy(const Caller& caller, Text name, Names controllers) = 0;

@@ -88,7 +88,8 @@ int groups(sd_bus_message* call, void* data, sd_bus_error* error) {
 }
 
 int why(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return text_query(call, error, [&](auto text) { return session_of(data).handler.why(text); });
+    Session& session = session_of(data);
+    return text_query(call, error, [&](auto text) { return session.handler.why(session.caller, text); });
 }
 
 int describe(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -210,6 +211,7 @@ int kill(sd_bus_message* call, void* data, sd_bus_error* error) {
     return sd_bus_reply_method_return(call, "u", *count);
 }
 
+template <Refused refused>
 int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     std::vector<std::string> what;
     std::vector<std::string> groups;
@@ -224,7 +226,8 @@ int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (code < 0) {
         return code;
     }
-    return answer(call, session_of(data).handler.attach(session_of(data).caller, what, groups, scope), error);
+    Session& session = session_of(data);
+    return answer(call, session.handler.attach(session.caller, what, groups, scope, refused), error);
 }
 
 using GroupCall = base::Result<> (Handler::*)(const Caller&, std::string_view, std::string_view);
@@ -357,7 +360,8 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("Freeze", "s", "s", later_call<&Handler::freeze>),
     GPCSUP_METHOD("Thaw", "s", "s", thaw),
     GPCSUP_METHOD("WaitGroup", "sst", "s", wait_group),
-    GPCSUP_METHOD("Attach", "asass", "s", attach),
+    GPCSUP_METHOD("Attach", "asass", "s", attach<Refused::error>),
+    GPCSUP_METHOD("TryAttach", "asass", "s", attach<Refused::listed>),
     GPCSUP_METHOD("CreateHierarchy", "sas", "", hierarchy_call<&Handler::create_hierarchy>),
     GPCSUP_METHOD("RemoveHierarchy", "s", "", remove_hierarchy),
     GPCSUP_METHOD("RebindHierarchy", "sas", "", hierarchy_call<&Handler::rebind_hierarchy>),

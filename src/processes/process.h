@@ -29,6 +29,9 @@ enum ProcessFlag : std::uint32_t {
     process_was_stopped = 1u << 12,   // it stood still before we stopped it, and is left so
     process_unfreezable = 1u << 13,   // of a unit that is being stopped: it must be able to end
 };
+// How an orphan's groups were found (Attribution, attribution.h), in three bits of `flags` above these.
+inline constexpr unsigned process_attribution_shift = 16;
+inline constexpr std::uint32_t process_attribution_mask = 7u << process_attribution_shift;
 
 // Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see
 // books.h).

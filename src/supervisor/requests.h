@@ -6,13 +6,16 @@
 
 #include "control/handler.h"
 #include "grouping/delegation.h"
+#include "supervisor/refusals.h"
 #include "supervisor/supervisor.h"
 
 namespace gpcsup::supervisor {
 
+class AttachRequest;
+
 class Requests final : public control::Handler {
   public:
-    explicit Requests(Supervisor& supervisor) : own_(supervisor) {}
+    explicit Requests(Supervisor& supervisor) : own_(supervisor), refusals_(*supervisor.chronicle_) {}
 
     void stop_everything(wire::StopHow how);
     void adopt_owners(const journal::States& states);  // units of `run` whose client may come back
@@ -27,7 +30,7 @@ class Requests final : public control::Handler {
     Json get(Text group, Text attribute) override { return own_.views_->get(group, attribute); }
     Json hierarchies() override { return own_.views_->hierarchies(); }
     Json groups(Text prefix) override { return own_.views_->groups(prefix); }
-    Json why(Text unit) override { return own_.views_->why(unit); }
+    Json why(const control::Caller& caller, Text what) override { return own_.views_->why(caller, what); }
     Json describe(Text what) override { return Views::describe(what); }
     base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
                                                                std::uint64_t most) override {
@@ -47,7 +50,8 @@ class Requests final : public control::Handler {
     Json thaw(const control::Caller& caller, Text what) override;
     void wait_group(const control::Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
                     control::Reply reply) override;
-    Json attach(const control::Caller& caller, Names what, Names groups, Text scope) override;
+    Json attach(const control::Caller& caller, Names what, Names groups, Text scope,
+                control::Refused refused) override;
     base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
     base::Result<> remove_hierarchy(const control::Caller& caller, Text name) override;
     base::Result<> rebind_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
@@ -82,11 +86,13 @@ class Requests final : public control::Handler {
     base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
     base::Result<grouping::GroupId> group_named(Text what) const;  // HIERARCHY:PATH, or a unit's own group
-    base::Result<std::vector<base::ProcessId>> processes_of(Names what, Text scope);
-    base::Result<base::ProcessId> process_named(const std::string& pid);
-    void add_tree(const processes::Process& top, std::vector<base::ProcessId>& list);
+    std::string refused_attach(const control::Caller& caller, const AttachRequest& request);
+    std::string attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome);
+    void refused(Text event, const control::Caller& caller, grouping::GroupId group, const base::Error& error,
+                 supervisor::Json details = supervisor::Json::object());
 
     Supervisor& own_;
+    Refusals refusals_;
     std::map<std::uint64_t, std::vector<std::string>>
         owned_;                               // connection → transient units that end with it
     std::map<std::string, uid_t> ownerless_;  // after a replacement, for a while: unit → who may own it

@@ -46,6 +46,14 @@ std::optional<std::string> environment_value(std::string_view environ, std::stri
 // Whether SigIgn of /proc/PID/status names this signal; empty when the line is not there.
 std::optional<bool> ignores_signal(std::string_view status, int signal);
 
+struct ProcUsers {  // who the kernel takes the process to be
+    uid_t real = 0;
+    uid_t effective = 0;
+    uid_t saved = 0;
+};
+// The line Uid of /proc/PID/status; empty when it is not there.
+std::optional<ProcUsers> users_of(std::string_view status);
+
 [[nodiscard]] std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks);
 
 class ProcFiles {
