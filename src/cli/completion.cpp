@@ -30,6 +30,8 @@ std::string_view kind_word(Completes completes) {
             return "directory";
         case Completes::signal:
             return "signal";
+        case Completes::event:
+            return "event";
         case Completes::command:
             return "command";
         case Completes::verb:

@@ -25,6 +25,9 @@ base::Result<int> do_reload(Session& session);
 base::Result<int> do_kill(Session& session);
 base::Result<int> do_run(Session& session);
 
+base::Result<int> do_freeze(Session& session);
+base::Result<int> do_thaw(Session& session);
+base::Result<int> do_wait(Session& session);
 base::Result<int> do_attach(Session& session);
 base::Result<int> do_set(Session& session);
 base::Result<int> do_group_create(Session& session);

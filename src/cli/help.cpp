@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cli/text.h"
+#include "control/event_names.h"
 
 namespace gpcsup::cli {
 
@@ -134,7 +135,12 @@ std::string manual_sections() {
             }
         }
     }
-    return text + ".SH OPTIONS\nThese are understood with every command.\n" + roff_options(global_options()) +
+    std::string events = ".SH EVENTS\nWhat \\fBgpcsup events\\fR can tell, by name.\n";
+    for (const auto& row : control::event_names) {
+        events += ".TP\n\\fB" + roff(row.name) + "\\fR\n" + roff(row.about) + ".\n";
+    }
+    return text + events + ".SH OPTIONS\nThese are understood with every command.\n" +
+           roff_options(global_options()) +
            ".TP\n\\fB\\-\\-json\\fR\nOf every command that reads: print the answer as JSON.\n";
 }
 

@@ -40,6 +40,11 @@ std::optional<std::int64_t> number_of(const Json& object, const char* key) {
     return value->get<std::int64_t>();
 }
 
+std::string number_or_dash(const Json& object, const char* key) {
+    const auto number = number_of(object, key);
+    return number ? std::to_string(*number) : "-";
+}
+
 const Json& list_of(const Json& object, const char* key) {
     static const Json none = Json::array();
     const Json* value = member(object, key);

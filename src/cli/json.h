@@ -20,6 +20,7 @@ base::Result<Json> parse_answer(std::string_view text);
 // Text made harmless for a terminal; "" when not said.
 std::string text_of(const Json& object, const char* key);
 std::optional<std::int64_t> number_of(const Json& object, const char* key);
+std::string number_or_dash(const Json& object, const char* key);
 // An array or an object; an empty one when not said.
 const Json& list_of(const Json& object, const char* key);
 const Json& object_of(const Json& object, const char* key);

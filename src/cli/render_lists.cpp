@@ -8,11 +8,6 @@ namespace gpcsup::cli {
 
 namespace {
 
-std::string number_or_dash(const Json& object, const char* key) {
-    const auto number = number_of(object, key);
-    return number ? std::to_string(*number) : "-";
-}
-
 // The heading faint, the rows as they are; what is said when there is none.
 std::string print_table(const Table& table, const Look& look, std::string_view when_empty) {
     if (table.empty()) {
@@ -163,35 +158,11 @@ std::string render_attached(const Json& answer, const Look& look) {
         const auto threads = number_of(process, "threads");
         text += number_or_dash(process, "pid") +
                 (threads && *threads > 1 ? " (" + std::to_string(*threads) + " threads)" : "") + ": " +
-                place_text(object_of(process, "place")) + "\n";
+                place_text(object_of(process, "place")) +
+                (truth_of(process, "already") == Truth::yes ? " (already there)" : "") + "\n";
     }
     for (const Json& warning : list_of(answer, "warnings")) {
         text += paint(look, Tone::waiting, "warning: " + value_text(warning)) + "\n";
-    }
-    return text;
-}
-
-std::string render_why(const Json& answer, const Look& look) {
-    std::string text;
-    for (const Json& place : list_of(answer, "places")) {
-        text += paint(look, Tone::strong, text_of(place, "group")) + ": " + text_of(place, "reason") + "\n";
-    }
-    if (!text.empty()) {
-        return text;
-    }
-    std::string indent;
-    for (const Json& cause : list_of(answer, "causes")) {
-        const std::string state = text_of(cause, "state");
-        const std::string reason = text_of(cause, "reason");
-        const std::string time = text_of(cause, "time");
-        text += indent + (indent.empty() ? "" : "because ") + dot(look, state) + " " +
-                paint(look, Tone::strong, text_of(cause, "unit")) + " is " +
-                paint(look, tone_of_state(state), state) + (reason.empty() ? "" : ": " + reason);
-        text += time.empty() ? "\n" : paint(look, Tone::faint, "  " + time) + "\n";
-        indent += "  ";
-    }
-    if (text.empty()) {
-        text = text_of(answer, "unit") + " is " + text_of(answer, "state") + "\n";
     }
     return text;
 }

@@ -7,6 +7,7 @@
 #include "cli/number.h"
 #include "cli/render_lists.h"
 #include "cli/session.h"
+#include "control/event_filter.h"
 
 namespace gpcsup::cli {
 
@@ -27,8 +28,53 @@ base::Result<std::uint64_t> number_option(const Session& session, const char* op
     return text ? parse_number(option, *text) : base::Result<std::uint64_t>(otherwise);
 }
 
+// A group is written with its controller's name, too: the events have the hierarchy's.
+base::Result<std::string> full_name(control::Client& client, const std::string& group) {
+    const std::size_t colon = group.find(':');
+    auto answer = client.hierarchies();
+    auto known = answer ? parse_answer(*answer) : base::Result<Json>(std::unexpected(answer.error()));
+    if (!known) {
+        return base::pass(known);
+    }
+    for (const Json& hierarchy : list_of(*known, "hierarchies")) {
+        for (const Json& controller : list_of(hierarchy, "controllers")) {
+            if (value_text(controller) == group.substr(0, colon)) {
+                return text_of(hierarchy, "name") + group.substr(colon);
+            }
+        }
+    }
+    return group;
+}
+
+base::Result<control::EventFilter> filter_of(const Session& session, control::Client& client) {
+    control::EventFilter filter;
+    for (const std::string& name : session.arguments().values("--event")) {
+        if (auto added = filter.add_event(name); !added) {
+            return base::pass(added);
+        }
+    }
+    for (const std::string& unit : session.arguments().values("--unit")) {
+        if (auto added = filter.add_unit(unit); !added) {
+            return base::pass(added);
+        }
+    }
+    for (const std::string& group : session.arguments().values("--group")) {
+        control::EventFilter form;
+        if (auto valid = form.add_group(group); !valid) {
+            return base::pass(valid);
+        }
+        auto name = full_name(client, group);
+        if (!name) {
+            return base::pass(name);
+        }
+        (void)filter.add_group(*name).has_value();  // its form has been checked
+    }
+    return filter;
+}
+
 // What the journal has, or the last MOST of it.
-base::Result<> print_past(Session& session, EventStream& stream, std::uint64_t most) {
+base::Result<> print_past(Session& session, EventStream& stream, const control::EventFilter& filter,
+                          std::uint64_t most) {
     std::deque<std::string> kept;
     for (;;) {
         auto lines = stream.read();
@@ -39,6 +85,9 @@ base::Result<> print_past(Session& session, EventStream& stream, std::uint64_t m
             break;
         }
         for (auto& line : *lines) {
+            if (!filter.accepts(line)) {
+                continue;
+            }
             if (most == UINT64_MAX) {
                 print_event(session, line);
                 continue;
@@ -67,8 +116,12 @@ base::Result<int> do_events(Session& session) {
     if (!client) {
         return base::pass(client);
     }
+    auto filter = filter_of(session, **client);
+    if (!filter) {
+        return base::pass(filter);
+    }
     EventStream stream(**client, *since);
-    if (auto past = print_past(session, stream, *most); !past) {
+    if (auto past = print_past(session, stream, *filter, *most); !past) {
         return base::pass(past);
     }
     if (!session.arguments().has("--follow")) {
@@ -82,7 +135,9 @@ base::Result<int> do_events(Session& session) {
         if (!line) {
             return base::pass(line);
         }
-        print_event(session, *line);
+        if (filter->accepts(*line)) {
+            print_event(session, *line);
+        }
     }
 }
 

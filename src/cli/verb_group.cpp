@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "cli/handlers.h"
 #include "cli/render_lists.h"
 #include "cli/session.h"
+#include "control/errors.h"
 
 namespace gpcsup::cli {
 
@@ -53,6 +55,34 @@ base::Result<std::string> user_number(const std::string& value) {
 
 bool is_group(const std::string& word) {
     return word.find(':') != std::string::npos;
+}
+
+// One exit code for all that was refused; "failed" when they differ. As without --json.
+int exit_of_refused(const Json& answer) {
+    std::optional<int> common;
+    for (const Json& item : list_of(answer, "refused")) {
+        const int code = static_cast<int>(number_of(item, "errno").value_or(EIO));
+        const int meant = code == ESRCH && item.contains("pid") ? ENOENT : code;
+        const int status = control::exit_status({meant, {}, {}, {}});
+        common = common.value_or(status) == status ? status : control::exit_failed;
+    }
+    return common.value_or(0);
+}
+
+struct Attach {
+    control::Names what;
+    control::Names groups;
+    control::AttachScope scope;
+};
+
+base::Result<int> try_attach(Session& session, control::Client& client, const Attach& wanted) {
+    const auto answer = client.try_attach(wanted.what, wanted.groups, wanted.scope);
+    auto shown = show(session, answer, render_attached);
+    if (!shown) {
+        return shown;
+    }
+    const auto parsed = parse_answer(*answer);
+    return parsed ? exit_of_refused(*parsed) : control::exit_failed;
 }
 
 }  // namespace
@@ -138,9 +168,11 @@ base::Result<int> do_attach(Session& session) {
     const auto scope = thread ? control::AttachScope::thread
                        : tree ? control::AttachScope::tree
                               : control::AttachScope::process;
+    if (session.wants_json()) {
+        return try_attach(session, **client, {what, groups, scope});
+    }
     const auto answer = (*client)->attach(what, groups, scope);
-    return answer && session.quiet() && !session.wants_json() ? base::Result<int>(0)
-                                                              : show(session, answer, render_attached);
+    return answer && session.quiet() ? base::Result<int>(0) : show(session, answer, render_attached);
 }
 
 base::Result<int> do_set(Session& session) {

@@ -7,6 +7,7 @@
 #include "cli/help.h"
 #include "cli/session.h"
 #include "cli/signals.h"
+#include "control/event_names.h"
 
 namespace gpcsup::cli {
 
@@ -67,14 +68,19 @@ base::Result<int> print_words(Session& session, const std::string& kind) {
     std::vector<std::string> words;
     if (kind == "signal") {
         words = signal_names();
+    } else if (kind == "event") {
+        for (const auto& row : control::event_names) {
+            words.emplace_back(row.name);
+        }
     } else if (kind == "unit" || kind == "group" || kind == "hierarchy" || kind == "controller" ||
                kind == "setting" || kind == "attribute") {
         if (auto client = session.client()) {
             words = words_from(**client, kind);
         }
     } else {
-        return base::refuse(EINVAL, "there are no words of the kind \"" + kind + "\"",
-                            "there are: unit, group, hierarchy, controller, attribute, setting, signal");
+        return base::refuse(
+            EINVAL, "there are no words of the kind \"" + kind + "\"",
+            "there are: unit, group, hierarchy, controller, attribute, setting, signal, event");
     }
     for (const auto& word : words) {
         print_line(word);

@@ -84,11 +84,12 @@ std::vector<Verb> reading_verbs() {
          do_is_active},
         {"why",
          reading,
-         "tells why a unit is in its state, or a process in its groups",
-         "Of a unit the chain of causes; of a process, by its pid, who or which rule placed it in each "
-         "hierarchy.",
+         "tells why a unit is in its state, a group cannot be removed, or a process is where it is",
+         "Of a unit: the chain of causes. Of a group: what is in the way of removing it, and what was "
+         "refused "
+         "last. Of a process: its groups, how it got there, and the last attach of it that was refused.",
          {},
-         {{"UNIT or PID", 1, 1, Completes::unit}},
+         {{"UNIT, HIERARCHY:PATH or PID", 1, 1, Completes::unit}},
          do_why,
          Reads::json},
         {"log",
@@ -104,10 +105,17 @@ std::vector<Verb> reading_verbs() {
         {"events",
          reading,
          "prints what happened, an event a line",
-         "",
+         "Of each kind of filter one has to agree. The names of events are listed in gpcsup(1). Groups of "
+         "the "
+         "hierarchy unit\n"
+         "have no events of their own: use --unit.",
          {{"-f,--follow", "", "go on with what happens from now on"},
           {"--since", "SEQ", "begin at the event of this number"},
-          {"-n,--lines", "N", "only the last N"}},
+          {"-n,--lines", "N", "only the last N"},
+          {"--event", "NAME", "only events of this name (may be repeated)", Completes::event},
+          {"--unit", "UNIT", "only those about this unit (may be repeated)", Completes::unit},
+          {"--group", "HIERARCHY:PATH", "only those about this group or one below it (may be repeated)",
+           Completes::group}},
          {},
          do_events,
          Reads::json},
@@ -148,9 +156,12 @@ std::vector<Verb> service_verbs() {
         {"kill",
          services,
          "sends a signal to all processes of a unit or group",
-         "SIGTERM unless -s says otherwise. SIGKILL to all is: freeze, sweep, kill, until none is left.",
+         "SIGTERM unless -s says otherwise. SIGKILL to all is: freeze, sweep, kill, until none is left; it "
+         "waits for that, and\n"
+         "names those that do not end within 9 s (exit code 1).",
          {{"-s,--signal", "SIG", "the signal, by name or number", Completes::signal},
-          {"--main", "", "only to the unit's main process"}},
+          {"--main", "", "only to the unit's main process"},
+          {"--no-wait", "", "do not wait for the end of what is killed"}},
          {{"UNIT or HIERARCHY:PATH", 1, 1, Completes::unit_or_group}},
          do_kill},
         {"run",
@@ -179,10 +190,44 @@ std::vector<Verb> group_verbs() {
          groups,
          "moves processes or units to groups, all or nothing",
          "All threads of each process are moved. What has no colon is a process or a unit, what has one is a "
-         "group.",
-         {{"--thread", "", "only this one thread"}, {"--tree", "", "with all descendants"}},
+         "group. If one item is refused, nothing is moved and each item that is in the way is named with its "
+         "reason; with --json they are the list \"refused\". A process that is there already is no error.",
+         {{"--thread", "", "refused: a process is moved whole, and this says why"},
+          {"--tree", "", "with all descendants"}},
          {{"PID or UNIT", 1, 1, Completes::unit}, {"HIERARCHY:PATH", 1, 0, Completes::group}},
          do_attach,
+         Reads::json},
+        {"freeze",
+         groups,
+         "stops all processes of a group and below, or of a unit, until it is thawed",
+         "Waits until all of them stand still; exit code 1 names those that do not within 5 s. Whoever is "
+         "born in the group or\n"
+         "moved into it is stopped, too. It can still be killed; a unit that is stopped is let go first.",
+         {},
+         {{"UNIT or HIERARCHY:PATH", 1, 1, Completes::unit_or_group}},
+         do_freeze,
+         Reads::json},
+        {"thaw",
+         groups,
+         "lets the processes of a frozen group go on",
+         "What stood still before it was frozen stays so, and so does what another frozen group holds.",
+         {},
+         {{"UNIT or HIERARCHY:PATH", 1, 1, Completes::unit_or_group}},
+         do_thaw,
+         Reads::json},
+        {"wait",
+         groups,
+         "waits until a group is empty, or as the option says",
+         "Exit code 0 when it is so, 2 at the timeout, 4 when there is no such group. A group that is "
+         "removed "
+         "meanwhile is empty.",
+         {{"--empty", "", "it and all below have no process (unless another one is given)"},
+          {"--populated", "", "it, or one below, has a process"},
+          {"--frozen", "", "all of it stands still"},
+          {"--thawed", "", "neither it nor one above is frozen"},
+          {"--timeout", "D", "stop waiting after this time, as \"30s\" (exit code 2)"}},
+         {{"UNIT or HIERARCHY:PATH", 1, 1, Completes::unit_or_group}},
+         do_wait,
          Reads::json},
         {"get",
          groups,
@@ -344,7 +389,7 @@ std::vector<Verb> other_verbs() {
          files,
          "prints a completion script: bash or zsh",
          "\"gpcsup completion words KIND\" prints what the scripts offer (unit, group, hierarchy, "
-         "controller, attribute, setting, signal);\n"
+         "controller, attribute, setting, signal, event);\n"
          "\"gpcsup completion man\" the sections COMMANDS and OPTIONS of gpcsup(1).",
          {},
          {{"bash|zsh|man|words", 1, 1, Completes::nothing}, {"KIND", 0, 1, Completes::nothing}},

@@ -25,6 +25,7 @@ enum class Completes {
     file,
     directory,
     signal,
+    event,
     command,
     verb
 };

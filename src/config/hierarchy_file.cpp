@@ -118,10 +118,13 @@ class HierarchyReader {
                 read_controllers(part.value, part_key, hierarchy);
             } else if (part.key == "compat") {
                 read_compat(part.value, part_key, hierarchy);
+            } else if (part.key == "release_agent") {
+                read_release_agent(part.value, part_key, hierarchy);
             } else if (part.key == "group") {
                 read_groups(part.value, part_key, hierarchy);
             } else {
-                constexpr std::array<std::string_view, 3> known = {"controllers", "compat", "group"};
+                constexpr std::array<std::string_view, 4> known = {"controllers", "compat", "release_agent",
+                                                                   "group"};
                 const auto near = base::nearest(part.key, known);
                 const bool is_path = part.key.starts_with('/');
                 problem(part.place, part_key,
@@ -177,6 +180,19 @@ class HierarchyReader {
             return problem(value.place, key, "write compat = \"2006\", in quotes");
         }
         hierarchy.compat = Compat::original_2006;
+    }
+
+    void read_release_agent(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {
+        if (value.kind != NodeKind::text) {
+            return problem(value.place, key, "write release_agent = \"/path/of/a/program\", in quotes");
+        }
+        if (catalogue_ != nullptr) {
+            if (auto checked = catalogue_->check("group.release_agent", ValueKind::text, value.text);
+                !checked) {
+                return problem(value.place, key, checked.error().message());
+            }
+        }
+        hierarchy.release_agent = value.text;
     }
 
     void read_groups(const Node& groups, const std::string& key, HierarchyDeclaration& hierarchy) {

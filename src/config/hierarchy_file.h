@@ -25,6 +25,7 @@ struct HierarchyDeclaration {
     std::string name;
     std::vector<std::string> controllers;
     Compat compat = Compat::none;
+    std::string release_agent;             // "" = none
     std::vector<GroupDeclaration> groups;  // parents before children
     Location place;
 };

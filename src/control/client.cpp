@@ -15,6 +15,7 @@ constexpr std::chrono::seconds answer_patience{30};
 constexpr std::array job_methods{"Start", "Stop", "Restart", "Reload"};
 constexpr std::array details{"plain", "settings"};
 constexpr std::array whoms{"all", "main"};
+constexpr std::array conditions{"empty", "populated", "frozen", "thawed"};
 constexpr std::array scopes{"process", "thread", "tree"};
 constexpr std::array create_hows{"", "parents"};
 constexpr std::array shutdown_hows{"poweroff", "reboot", "halt", "exit"};
@@ -193,8 +194,43 @@ base::Result<std::uint32_t> Client::kill(const std::string& what, int signal, Wh
     return count;
 }
 
+base::Result<Json> Client::wait_killed(const std::string& what) {
+    Request request = query("WaitKilled", what);
+    request.patience = {};  // gpcsupd has a patience of its own
+    return ask(request);
+}
+
+base::Result<Json> Client::freeze(const std::string& what) {
+    Request request = query("Freeze", what);
+    request.patience = {};
+    return ask(request);
+}
+
+base::Result<Json> Client::thaw(const std::string& what) {
+    return ask(query("Thaw", what));
+}
+
+base::Result<Json> Client::wait_group(const std::string& what, GroupCondition condition,
+                                      std::chrono::microseconds timeout) {
+    Request request = query("WaitGroup", [&](sd_bus_message* m) {
+        return sd_bus_message_append(m, "sst", what.c_str(), word(conditions, condition),
+                                     static_cast<std::uint64_t>(timeout.count()));
+    });
+    request.patience = {};
+    return ask(request);
+}
+
 base::Result<Json> Client::attach(const Names& what, const Names& into, AttachScope scope) {
-    return ask(query("Attach", [&](sd_bus_message* m) {
+    return attach_by("Attach", what, into, scope);
+}
+
+base::Result<Json> Client::try_attach(const Names& what, const Names& into, AttachScope scope) {
+    return attach_by("TryAttach", what, into, scope);
+}
+
+base::Result<Json> Client::attach_by(const char* method, const Names& what, const Names& into,
+                                     AttachScope scope) {
+    return ask(query(method, [&](sd_bus_message* m) {
         int r = append_names(m, what);
         r = r < 0 ? r : append_names(m, into);
         return r < 0 ? r : sd_bus_message_append(m, "s", word(scopes, scope));
@@ -349,8 +385,8 @@ base::Result<> Client::subscribe() {
     return tell(query("Subscribe", Arguments{}));
 }
 
-base::Result<Json> Client::why(const std::string& unit) {
-    return ask(query("Why", unit));
+base::Result<Json> Client::why(const std::string& what) {
+    return ask(query("Why", what));
 }
 
 base::Result<std::string> Client::snapshot() {

@@ -24,6 +24,7 @@ using JobId = base::StrongId<JobTag, std::uint64_t>;
 enum class Detail { plain, settings };
 enum class JobVerb { start, stop, restart, reload };
 enum class Whom { all, main };
+enum class GroupCondition { empty, populated, frozen, thawed };
 enum class AttachScope { process, thread, tree };
 enum class CreateHow { only, with_parents };
 enum class RemoveHow : unsigned { plain = 0, kill = 1, recursive = 2, wait = 4 };
@@ -85,7 +86,16 @@ class Client {
     base::Result<Json> wait(JobId job, std::chrono::microseconds timeout, Companion* companion = nullptr);
 
     base::Result<std::uint32_t> kill(const std::string& what, int signal, Whom whom);
+    // Waits until the kill of it that is under way is over: who is left, and why.
+    base::Result<Json> wait_killed(const std::string& what);
+    base::Result<Json> freeze(const std::string& what);  // waits until it is done or given up
+    base::Result<Json> thaw(const std::string& what);
+    // Answers when it is so, or with "met": false at the timeout (0 = none).
+    base::Result<Json> wait_group(const std::string& what, GroupCondition condition,
+                                  std::chrono::microseconds timeout);
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
+    // The same; items that are refused are in the answer and no error.
+    base::Result<Json> try_attach(const Names& what, const Names& groups, AttachScope scope);
     base::Result<> create_hierarchy(const std::string& name, const Names& controllers);
     base::Result<> remove_hierarchy(const std::string& name);
     base::Result<> rebind_hierarchy(const std::string& name, const Names& controllers);
@@ -105,8 +115,8 @@ class Client {
         return connection_.next_event(companion);
     }
 
-    base::Result<Json> why(const std::string& unit);
-    base::Result<std::string> snapshot();  // TOML
+    base::Result<Json> why(const std::string& what);  // a unit, a group or a process
+    base::Result<std::string> snapshot();             // TOML
     base::Result<Json> apply(ApplyHow how);
     base::Result<> shutdown(ShutdownHow how);
     base::Result<> wait_gone(std::chrono::nanoseconds timeout) { return connection_.wait_gone(timeout); }
@@ -115,6 +125,8 @@ class Client {
 
   private:
     base::Result<Json> ask(const Request& request);
+    base::Result<Json> attach_by(const char* method, const Names& what, const Names& groups,
+                                 AttachScope scope);
     base::Result<> tell(const Request& request);
     enum class Present { yes, no };
     base::Result<> change_group(Request request, const std::string& group, Present wanted);

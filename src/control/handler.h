@@ -48,6 +48,10 @@ struct Streams {  // descriptors that came with Run
 };
 
 enum class JobKind { start, stop, restart, reload };
+enum class Refused {
+    error,
+    listed
+};  // how items that are in the way are told: as an error, or in the answer
 
 class Handler {
   public:
@@ -62,7 +66,7 @@ class Handler {
     virtual Json get(Text group, Text attribute) = 0;
     virtual Json hierarchies() = 0;
     virtual Json groups(Text prefix) = 0;
-    virtual Json why(Text unit) = 0;
+    virtual Json why(const Caller& caller, Text what) = 0;
     virtual Json describe(Text what) = 0;
     virtual Json snapshot() = 0;  // TOML
     virtual base::Result<std::pair<std::string, std::uint64_t>> events(std::uint64_t since,
@@ -74,7 +78,15 @@ class Handler {
                                             std::uint64_t token) = 0;
     virtual void wait(const Caller& caller, std::uint64_t job, std::uint64_t timeout_us, Reply reply) = 0;
     virtual base::Result<std::uint32_t> kill(const Caller& caller, Text what, int signal, Text whom) = 0;
-    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope) = 0;
+    // Answered when no process is left, or when it is given up: who is left, and why.
+    virtual void wait_killed(const Caller& caller, Text what, Reply reply) = 0;
+    // Answered when everybody stands still, or when it is given up.
+    virtual void freeze(const Caller& caller, Text what, Reply reply) = 0;
+    virtual Json thaw(const Caller& caller, Text what) = 0;
+    // Answered when the group is `condition` (empty, populated, frozen, thawed), or at the timeout.
+    virtual void wait_group(const Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
+                            Reply reply) = 0;
+    virtual Json attach(const Caller& caller, Names what, Names groups, Text scope, Refused refused) = 0;
     virtual base::Result<> create_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
     virtual base::Result<> remove_hierarchy(const Caller& caller, Text name) = 0;
     virtual base::Result<> rebind_hierarchy(const Caller& caller, Text name, Names controllers) = 0;

@@ -88,7 +88,8 @@ int groups(sd_bus_message* call, void* data, sd_bus_error* error) {
 }
 
 int why(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return text_query(call, error, [&](auto text) { return session_of(data).handler.why(text); });
+    Session& session = session_of(data);
+    return text_query(call, error, [&](auto text) { return session.handler.why(session.caller, text); });
 }
 
 int describe(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -177,6 +178,34 @@ int wait(sd_bus_message* call, void* data, sd_bus_error*) {
     return 1;
 }
 
+int wait_group(sd_bus_message* call, void* data, sd_bus_error*) {
+    const char* what = "";
+    const char* condition = "";
+    std::uint64_t timeout = 0;
+    if (int code = sd_bus_message_read(call, "sst", &what, &condition, &timeout); code < 0) {
+        return code;
+    }
+    session_of(data).handler.wait_group(session_of(data).caller, what, condition, timeout, later(call));
+    return 1;
+}
+
+using LaterCall = void (Handler::*)(const Caller&, std::string_view, Reply);
+
+template <LaterCall function>
+int later_call(sd_bus_message* call, void* data, sd_bus_error*) {
+    const char* what = "";
+    if (int code = sd_bus_message_read(call, "s", &what); code < 0) {
+        return code;
+    }
+    (session_of(data).handler.*function)(session_of(data).caller, what, later(call));
+    return 1;
+}
+
+int thaw(sd_bus_message* call, void* data, sd_bus_error* error) {
+    Session& session = session_of(data);
+    return text_query(call, error, [&](auto text) { return session.handler.thaw(session.caller, text); });
+}
+
 int kill(sd_bus_message* call, void* data, sd_bus_error* error) {
     const char* what = "";
     const char* whom = "";
@@ -191,6 +220,7 @@ int kill(sd_bus_message* call, void* data, sd_bus_error* error) {
     return sd_bus_reply_method_return(call, "u", *count);
 }
 
+template <Refused refused>
 int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     std::vector<std::string> what;
     std::vector<std::string> groups;
@@ -205,7 +235,8 @@ int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (code < 0) {
         return code;
     }
-    return answer(call, session_of(data).handler.attach(session_of(data).caller, what, groups, scope), error);
+    Session& session = session_of(data);
+    return answer(call, session.handler.attach(session.caller, what, groups, scope, refused), error);
 }
 
 using GroupCall = base::Result<> (Handler::*)(const Caller&, std::string_view, std::string_view);
@@ -334,7 +365,12 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("Reload", "ast", "t", job<JobKind::reload>),
     GPCSUP_METHOD("Wait", "tt", "s", wait),
     GPCSUP_METHOD("Kill", "sis", "u", kill),
-    GPCSUP_METHOD("Attach", "asass", "s", attach),
+    GPCSUP_METHOD("WaitKilled", "s", "s", later_call<&Handler::wait_killed>),
+    GPCSUP_METHOD("Freeze", "s", "s", later_call<&Handler::freeze>),
+    GPCSUP_METHOD("Thaw", "s", "s", thaw),
+    GPCSUP_METHOD("WaitGroup", "sst", "s", wait_group),
+    GPCSUP_METHOD("Attach", "asass", "s", attach<Refused::error>),
+    GPCSUP_METHOD("TryAttach", "asass", "s", attach<Refused::listed>),
     GPCSUP_METHOD("CreateHierarchy", "sas", "", hierarchy_call<&Handler::create_hierarchy>),
     GPCSUP_METHOD("RemoveHierarchy", "s", "", remove_hierarchy),
     GPCSUP_METHOD("RebindHierarchy", "sas", "", hierarchy_call<&Handler::rebind_hierarchy>),

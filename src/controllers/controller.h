@@ -4,6 +4,7 @@
 // cancel_attach, attach, can_fork, fork, exit, bind. Writing a controller touches no other file. A controller
 // never starts, stops or kills anything.
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -54,6 +55,7 @@ class Host {
     virtual void hold(grouping::GroupId group, std::string_view controller, std::string_view why) = 0;
     virtual void drop_hold(grouping::GroupId group, std::string_view controller) = 0;
     virtual processes::ProcessTable& processes() = 0;
+    virtual std::chrono::nanoseconds now() = 0;  // monotonic
     virtual base::CpuList online_cpus() = 0;
     virtual base::CpuList online_nodes() = 0;
     // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is

@@ -1,5 +1,6 @@
 #include "controllers/core_attributes.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -10,7 +11,7 @@ namespace {
 using grouping::Forest;
 using grouping::Group;
 
-enum class Roots { excepted, too };  // whether the root of a hierarchy has a value to be set
+enum class Roots { excepted, too, only };  // whether the root of a hierarchy has a value to be set
 
 struct CoreRow {
     Attribute attribute;
@@ -18,6 +19,17 @@ struct CoreRow {
     void (*set)(Group& group, const Value& value);  // null = read-only
     Roots roots = Roots::excepted;
 };
+
+base::Result<> check_agent(const Value& value) {
+    constexpr std::size_t longest = 4095;
+    const std::string& path = std::get<std::string>(value);
+    const bool printable =
+        std::none_of(path.begin(), path.end(), [](char c) { return c == '\n' || c == '\0'; });
+    if (!path.empty() && (path.front() != '/' || path.size() > longest || !printable)) {
+        return base::refuse(EINVAL, "expected the absolute path of a program, or \"\" for none");
+    }
+    return {};
+}
 
 Value limit_value(const std::optional<std::uint64_t>& limit) {
     return limit ? Value{*limit} : Value{Max{}};
@@ -48,6 +60,16 @@ constexpr CoreRow rows[] = {
      [](const Group& group) { return Value{group.notify_on_release}; },
      [](Group& group, const Value& value) { group.notify_on_release = std::get<bool>(value); },
      Roots::too},
+    {{"release_agent", AttributeType::text, Access::read_write, "", "",
+      "Of a hierarchy's root: the program that is run for groups with notify_on_release; \"\" = none",
+      check_agent},
+     [](const Group& group) { return Value{group.release_agent}; },
+     [](Group& group, const Value& value) { group.release_agent = std::get<std::string>(value); },
+     Roots::only},
+    {{"frozen", AttributeType::boolean, Access::read_only, "", "false",
+      "Whether the group or one above it is frozen, by `gpcsup freeze`"},
+     [](const Group& group) { return Value{group.frozen_effective}; },
+     nullptr},
     {{"clone_children", AttributeType::boolean, Access::read_write, "", "false",
       "Whether a new child starts with a copy of the group's CPUs; new children inherit it"},
      [](const Group& group) { return Value{group.clone_children}; },
@@ -104,7 +126,7 @@ std::span<const Attribute> core_attributes() {
 base::Result<Value> get_core(const Forest& forest, grouping::GroupId group, std::string_view attribute) {
     const CoreRow* row = find(attribute);
     const Group* at = forest.group(group);
-    if (row == nullptr || at == nullptr) {
+    if (row == nullptr || at == nullptr || (row->roots == Roots::only && at->parent.value != 0)) {
         return missing(attribute);
     }
     return row->get(*at);
@@ -116,6 +138,13 @@ base::Result<> set_core(Forest& forest, grouping::GroupId group, std::string_vie
     Group* at = forest.group(group);
     if (row == nullptr || at == nullptr || row->set == nullptr) {
         return missing(attribute);
+    }
+    if (at->parent.value != 0 && row->roots == Roots::only) {
+        return base::refuse(EINVAL, "group." + std::string(attribute) + " is the whole hierarchy's",
+                            "set it at the root: " + forest.hierarchy(at->hierarchy)->name + ":/");
+    }
+    if (at->hierarchy.value == 0 && row->roots == Roots::only) {
+        return base::refuse(EINVAL, "the hierarchy `unit` has no release agent: units have events");
     }
     if (at->parent.value == 0 && row->roots == Roots::excepted) {
         return base::refuse(EINVAL,

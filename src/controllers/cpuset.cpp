@@ -301,12 +301,15 @@ base::Result<> Cpuset::apply_to_members(GroupId group) {
 }
 
 base::Result<> Cpuset::attach(std::span<const Move> moves) {
+    forget_old_moves();
     base::Result<> first;
     for (const Move& move : moves) {
         const State* state = find(move.to);
-        if (state == nullptr) {
-            continue;
+        if (state == nullptr ||
+            (find(move.from) != nullptr && !restricted(move.from) && !restricted(move.to))) {
+            continue;  // nobody has asked for anything: a mask that it chose itself stays
         }
+        moved_.insert(move.process->id());  // a child of this moment may be told of later, with the old mask
         auto applied = host_.set_affinity(move.process->id(), state->effective);
         if (!applied && applied.error().code != ESRCH && first) {
             first = std::move(applied);
@@ -315,15 +318,40 @@ base::Result<> Cpuset::attach(std::span<const Move> moves) {
     return first;
 }
 
+// Two generations, so that everybody is forgotten after one to two intervals without a look at each.
+void Cpuset::forget_old_moves() {
+    const auto now = host_.now();
+    if (now - rotated_ < overtaken_for) {
+        return;
+    }
+    moved_before_.clear();
+    if (now - rotated_ < 2 * overtaken_for) {
+        moved_before_.swap(moved_);
+    } else {
+        moved_.clear();
+    }
+    rotated_ = now;
+}
+
+bool Cpuset::moved_lately(const processes::Process& process) {
+    if (moved_.empty() && moved_before_.empty()) {
+        return false;
+    }
+    forget_old_moves();
+    return moved_.contains(process.id()) || moved_before_.contains(process.id());
+}
+
 // A child has its parent's mask of the moment of the fork, which a move or a change of the group may have
-// overtaken.
-void Cpuset::fork(const processes::Process&, processes::Process& child, GroupId group) {
-    if (!restricted(group)) {
+// overtaken. One that is too wide shows; one that is too narrow may also be the child's own wish, except
+// where its parent has just been moved.
+void Cpuset::fork(const processes::Process& parent, processes::Process& child, GroupId group) {
+    const bool overtaken = moved_lately(parent);
+    if (find(group) == nullptr || (!restricted(group) && !overtaken)) {
         return;
     }
     const CpuList& effective = states_.at(group).effective;
     const auto has = host_.affinity(child.id());
-    if (has && !has->is_subset_of(effective)) {
+    if (has && (!has->is_subset_of(effective) || (overtaken && *has != effective))) {
         static_cast<void>(
             host_.set_affinity(child.id(), effective));  // gone, or not ours: the parent's fate as well
     }

@@ -13,7 +13,9 @@
 // answers with the mask intersected); a move or a change of the group's effective CPUs gives it the whole new
 // set.
 
+#include <chrono>
 #include <map>
+#include <set>
 
 #include "controllers/controller.h"
 
@@ -61,9 +63,17 @@ class Cpuset final : public Controller {
     base::Result<> apply_to_members(grouping::GroupId group);
     [[nodiscard]] std::string path(grouping::GroupId group) const;
 
+    void forget_old_moves();
+    [[nodiscard]] bool moved_lately(const processes::Process& process);
+
+    static constexpr std::chrono::milliseconds overtaken_for{500};  // longer than a fork and its telling take
+
     Host& host_;
     grouping::GroupId root_;
     std::map<grouping::GroupId, State> states_;
+    std::set<base::ProcessId> moved_;  // of this interval, and of the one before
+    std::set<base::ProcessId> moved_before_;
+    std::chrono::nanoseconds rotated_{};
 };
 
 }  // namespace gpcsup::controllers

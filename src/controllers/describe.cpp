@@ -24,7 +24,7 @@ std::string_view example(AttributeType type) {
         case AttributeType::user:
             return "none";
         case AttributeType::text:
-            return "";
+            return "/";
     }
     __builtin_unreachable();
 }

@@ -164,12 +164,14 @@ class ControllerSet final : public grouping::Participant {
 };
 
 // grouping::Population over the process table. `leaving` runs before a process changes its place, when its
-// CPU time must be settled with the old one; it may be empty.
+// CPU time must be settled with the old one, `arrived` when it has its new one; they may be empty.
 class TablePopulation final : public grouping::Population {
   public:
     using Leaving = std::function<void(processes::Process&)>;
-    TablePopulation(grouping::Forest& forest, processes::ProcessTable& table, Leaving leaving)
-        : forest_(forest), table_(table), leaving_(std::move(leaving)) {}
+    using Arrived = std::function<void(processes::Process&)>;
+    TablePopulation(grouping::Forest& forest, processes::ProcessTable& table, Leaving leaving,
+                    Arrived arrived = {})
+        : forest_(forest), table_(table), leaving_(std::move(leaving)), arrived_(std::move(arrived)) {}
     std::optional<grouping::Places> places(base::ProcessId process) override;
     void move(base::ProcessId process, const grouping::Places& places) override;
 
@@ -177,6 +179,7 @@ class TablePopulation final : public grouping::Population {
     grouping::Forest& forest_;
     processes::ProcessTable& table_;
     Leaving leaving_;
+    Arrived arrived_;
 };
 
 }  // namespace gpcsup::controllers

@@ -169,6 +169,9 @@ void TablePopulation::move(base::ProcessId process, const Places& places) {
         leaving_(*known);
     }
     table_.move(*known, membership);
+    if (arrived_) {
+        arrived_(*known);
+    }
 }
 
 }  // namespace gpcsup::controllers

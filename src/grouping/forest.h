@@ -4,6 +4,7 @@
 // the forest only counts references: a membership is referenced by each of its processes, a group is *held*
 // by children, memberships and holders.
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -36,6 +38,9 @@ struct Group {
     std::optional<std::uint64_t> max_depth;  // levels that may be below; none = any number
     std::optional<std::uint64_t> max_descendants;
     std::optional<std::uint32_t> owner;          // uid to whom the groups below are delegated; none = nobody
+    std::string release_agent;                   // of a root: the program that is told; empty = none
+    bool frozen = false;                         // somebody asked for it here
+    bool frozen_effective = false;               // here or above: its members are to stand still
     std::map<std::string, std::string> holders;  // controller → why, while it holds a reference
 };
 
@@ -45,6 +50,8 @@ struct Hierarchy {
     std::vector<std::string> controllers;
     GroupId root;
 };
+
+enum class Freezing : std::uint8_t { thawed, frozen };
 
 class Forest {
   public:
@@ -120,6 +127,23 @@ class Forest {
     void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
     // Groups whose `populated` fell to 0 since the last call, that still exist and are still empty.
     [[nodiscard]] std::vector<GroupId> take_emptied();
+    // Groups whose `populated` became more than 0, or 0, since the last call, or that were removed; each
+    // once, oldest first. Some may be as they were again, or gone.
+    [[nodiscard]] std::vector<GroupId> take_flipped();
+
+    [[nodiscard]] const std::string& release_agent(HierarchyId id) const;
+    // Release: a group can be removed when it has neither processes nor children nor holders. The root
+    // stays.
+    [[nodiscard]] bool is_releasable(GroupId id) const;
+    // Groups that may have become releasable since the last call (the last process, child or holder went),
+    // each once. Whether they are is for is_releasable to say.
+    [[nodiscard]] std::vector<GroupId> take_release_candidates();
+
+    // Freezing is recursive: what a group is in effect follows from it and all above. Who is stopped for it
+    // is known to room processes.
+    void set_frozen(GroupId id, Freezing wanted);
+    // The nearest group at or above this one that was asked to be frozen.
+    [[nodiscard]] std::optional<GroupId> frozen_by(GroupId id) const;
     void queue_emptied(GroupId id) { emptied_.push_back(id); }  // it was emptied before a restart
 
   private:
@@ -173,6 +197,22 @@ class Forest {
     std::deque<Claim> unclaimed_;         // interned, perhaps not yet acquired
     std::map<Places, MembershipId> by_places_;
     std::vector<GroupId> emptied_;
+    // Groups that something happened to: each once, in the order in which it first happened.
+    struct Marks {
+        std::vector<GroupId> order;
+        std::unordered_set<GroupId> known;
+        void add(GroupId id) {
+            if (known.insert(id).second) {
+                order.push_back(id);
+            }
+        }
+        std::vector<GroupId> take() {
+            known.clear();
+            return std::exchange(order, {});
+        }
+    };
+    Marks flipped_;
+    Marks release_candidates_;
     std::vector<GroupId> gone_;
     std::vector<std::string> unbound_;
     ListMembers list_members_;

@@ -107,7 +107,9 @@ void Forest::insert_group(GroupId id, GroupId parent, HierarchyId hierarchy, std
     made.name = name;
     made.dying = living == Living::dying;
     if (parent.value != 0) {
-        groups_[parent].children.push_back(id);
+        Group& above = groups_[parent];
+        above.children.push_back(id);
+        made.frozen_effective = above.frozen_effective;
     }
     if (parent.value != 0 && !made.dying) {
         by_name_[ChildKey{parent, std::string(name)}] = id;
@@ -316,6 +318,7 @@ base::Result<> Forest::remove_group(GroupId id) {
     if (const std::string reason = busy_reason(id); !reason.empty()) {
         return base::refuse(EBUSY, "cannot remove " + full_path(id) + ": " + reason);
     }
+    flipped_.add(id);
     forget_idle_rows(id);
     by_name_.erase(ChildKey{doomed->parent, doomed->name});
     count_living(doomed->parent, -1);
@@ -327,8 +330,12 @@ base::Result<> Forest::remove_group(GroupId id) {
 }
 
 void Forest::erase_group(GroupId id) {
+    flipped_.add(id);
     if (Group* parent = group(groups_.at(id).parent)) {
         std::erase(parent->children, id);
+        if (parent->children.empty()) {
+            release_candidates_.add(parent->id);
+        }
     }
     groups_.erase(id);
 }
@@ -352,7 +359,9 @@ void Forest::hold(GroupId id, std::string_view controller, std::string_view why)
 
 void Forest::drop_hold(GroupId id, std::string_view controller) {
     if (Group* held = group(id)) {
-        held->holders.erase(std::string(controller));
+        if (held->holders.erase(std::string(controller)) > 0 && held->holders.empty()) {
+            release_candidates_.add(id);
+        }
         finish_dying(id);
     }
 }

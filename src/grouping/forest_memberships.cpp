@@ -95,6 +95,10 @@ void Forest::count(const Row& row, int change) {
             at->populated += static_cast<std::uint32_t>(change);
             if (at->populated == 0) {
                 emptied_.push_back(at->id);
+                release_candidates_.add(at->id);
+            }
+            if (at->populated == 0 || (change > 0 && at->populated == 1)) {
+                flipped_.add(at->id);
             }
         }
     }
@@ -158,6 +162,9 @@ void Forest::set_slot_of_rows(HierarchyId hierarchy, GroupId root) {
             at->processes += row.references;
             at->populated += row.references;
         }
+    }
+    if (at != nullptr && at->populated > 0) {
+        flipped_.add(root);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <set>
 
 namespace gpcsup::grouping {
@@ -117,16 +118,43 @@ Refusal refused(const Leg& leg, base::Error error) {
             std::move(error)};
 }
 
+// One answer for many does not say whose fault it is. So each is tried alone by TRY_ONE; where alone nobody
+// is refused, it is about all of them together.
+template <class TryOne>
+std::vector<Refusal> refused_each(const Leg& leg, base::Error together, TryOne try_one) {
+    std::vector<Refusal> refusals;
+    if (leg.transfers.size() > 1) {
+        for (const Transfer& each : leg.transfers) {
+            if (auto alone = try_one(std::span(&each, 1)); !alone) {
+                refusals.push_back({each.process, each.to, std::move(alone.error())});
+            }
+        }
+    }
+    if (refusals.empty()) {
+        refusals.push_back(refused(leg, std::move(together)));
+    }
+    return refusals;
+}
+
 std::vector<Refusal> ask(std::span<const Step> steps) {
     std::vector<Refusal> refusals;
     std::vector<Step> agreed;
     for (const Step& step : steps) {
-        auto answer = step.participant->can_attach(step.leg->hierarchy, step.leg->transfers);
+        Participant& asked = *step.participant;
+        const HierarchyId hierarchy = step.leg->hierarchy;
+        auto answer = asked.can_attach(hierarchy, step.leg->transfers);
         if (answer) {
             agreed.push_back(step);
-        } else {
-            refusals.push_back(refused(*step.leg, std::move(answer.error())));
+            continue;
         }
+        auto each = refused_each(*step.leg, std::move(answer.error()), [&](std::span<const Transfer> one) {
+            auto alone = asked.can_attach(hierarchy, one);
+            if (alone) {
+                asked.cancel_attach(hierarchy, one);
+            }
+            return alone;
+        });
+        std::ranges::move(each, std::back_inserter(refusals));
     }
     if (!refusals.empty()) {
         cancel(agreed);
@@ -160,33 +188,38 @@ std::string take_back(Population& population, std::span<const Step> steps, std::
     return problems;
 }
 
-Refusal with_problems(Refusal refusal, const std::string& problems) {
+void add_problems(std::vector<Refusal>& refusals, const std::string& problems) {
     if (!problems.empty()) {
-        refusal.error.hint += (refusal.error.hint.empty() ? "" : "; ") + problems;
+        std::string& hint = refusals.front().error.hint;
+        hint += (hint.empty() ? "" : "; ") + problems;
     }
-    return refusal;
 }
 
 // The membership changes first, then the machine: a fork seen in between is of the new group and gets its
-// settings.
-std::optional<Refusal> apply(Population& population, PlacementLog& log, std::uint64_t intent,
-                             std::span<const Step> steps, std::span<const Relocation> relocations) {
+// settings. Returns who was refused; then everything has been taken back.
+std::vector<Refusal> apply(Population& population, PlacementLog& log, std::uint64_t intent,
+                           std::span<const Step> steps, std::span<const Relocation> relocations) {
     for (const Relocation& each : relocations) {
         population.move(each.process, each.to);
     }
     for (std::size_t index = 0; index < steps.size(); ++index) {
         const Step& step = steps[index];
         if (auto attached = step.participant->attach(step.leg->hierarchy, step.leg->transfers); !attached) {
+            // Attach is idempotent, and all of it is taken back: trying each once more shows which ones fail.
+            auto refusals = refused_each(*step.leg, std::move(attached.error()), [&](auto one) {
+                return step.participant->attach(step.leg->hierarchy, one);
+            });
             // The failed step is taken back as well: it may have moved some.
-            const auto problems = take_back(population, steps, index + 1, relocations);
-            return with_problems(refused(*step.leg, std::move(attached.error())), problems);
+            add_problems(refusals, take_back(population, steps, index + 1, relocations));
+            return refusals;
         }
     }
     if (auto committed = log.commit(intent); !committed) {
-        const auto problems = take_back(population, steps, steps.size(), relocations);
-        return with_problems({std::nullopt, GroupId{}, std::move(committed.error())}, problems);
+        std::vector<Refusal> refusals{{std::nullopt, GroupId{}, std::move(committed.error())}};
+        add_problems(refusals, take_back(population, steps, steps.size(), relocations));
+        return refusals;
     }
-    return std::nullopt;
+    return {};
 }
 
 // What is gone counts as the root, so that settling an old intent cannot put a process nowhere.
@@ -248,9 +281,9 @@ PlacementOutcome place(const Forest& forest, Participants participants, Populati
         outcome.refusals.push_back({std::nullopt, GroupId{}, intent.error()});
         return outcome;
     }
-    if (auto refusal = apply(population, log, *intent, steps, relocations)) {
+    outcome.refusals = apply(population, log, *intent, steps, relocations);
+    if (!outcome.refusals.empty()) {
         log.abandon(*intent);
-        outcome.refusals.push_back(std::move(*refusal));
         return outcome;
     }
     outcome.moved = std::move(relocations);

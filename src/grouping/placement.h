@@ -85,7 +85,7 @@ struct PlacementOutcome {
 };
 
 // Every participant is asked about every hierarchy in which something moves, in the order given; each refusal
-// is reported, not only the first.
+// is reported, not only the first, and by process wherever a participant that refused many refuses one alone.
 [[nodiscard]] PlacementOutcome place(const Forest& forest, std::span<Participant* const> participants,
                                      Population& population, PlacementLog& log,
                                      const PlacementRequest& request);

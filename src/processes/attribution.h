@@ -15,6 +15,15 @@ namespace gpcsup::processes {
 enum class Attribution : std::uint8_t { intent, creator, marker, session, process_group, helper, nobody };
 [[nodiscard]] const char* to_string(Attribution attribution);
 
+// Kept in the process's row, for who asks later.
+inline void remember(Process& process, Attribution how) {
+    process.flags = (process.flags & ~process_attribution_mask) |
+                    (static_cast<std::uint32_t>(how) << process_attribution_shift);
+}
+[[nodiscard]] inline Attribution attribution_of(const Process& process) {
+    return static_cast<Attribution>((process.flags & process_attribution_mask) >> process_attribution_shift);
+}
+
 inline constexpr std::string_view marker_variable =
     "GPCSUP_ID";  // in a service's environment: the unit's name
 

@@ -173,9 +173,22 @@ void Ledger::settle(Process& process) {
     settle_with(process, process.last_children_ns, children_time(*stat), system_time(*stat));
 }
 
+// Whether children of it may have died whose time is not shared out yet: such a death leaves a dead row, or
+// marks it.
+bool Ledger::owes(const Process& process) {
+    bool owing = process.has(process_unsettled) || process.last_children_ns > process.children_ns ||
+                 std::any_of(std::begin(process.waited), std::end(process.waited),
+                             [](const Waited& waited) { return waited.count > 0; });
+    if (!owing) {
+        table_.for_each_child(process.pid,
+                              [&](const Process& child) { owing = owing || child.has(process_dead); });
+    }
+    return owing;
+}
+
 void Ledger::before_move(Process& process) {
     sample(process);
-    if (quality_ == TrackingQuality::exact) {
+    if (quality_ == TrackingQuality::exact && owes(process)) {
         settle(process);
     }
 }

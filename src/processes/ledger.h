@@ -50,7 +50,7 @@ class Ledger {
     [[nodiscard]] bool vanished(const Process& process);
     void collect(Process& child);  // erases the row
     void settle(Process& process);
-    void before_move(Process& process);  // sample, settle
+    void before_move(Process& process);  // sample, and settle where there may be something to
     // One settle round over every process that may need one. Also erases the dead that nobody can account for
     // any more.
     // Where tracking is sampled it does nothing: there a round belongs to each sweep, see swept().
@@ -76,6 +76,7 @@ class Ledger {
                    std::uint64_t system_total);
     void settle_with(Process& process, std::uint64_t children_ns, std::uint64_t next_children_ns,
                      std::uint64_t system_total);
+    [[nodiscard]] bool owes(const Process& process);
     void collect_vanished_children(Process& process);
     void release_waited(const Waited (&waited)[waited_count]);
     void merge_waited(Transaction& transaction, Process& parent, Waited addition);

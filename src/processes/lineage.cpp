@@ -155,6 +155,7 @@ void Lineage::child_of_root(const Event& event) {
         return;
     }
     process->flags |= flags;
+    remember(*process, answer.how);
     if (answer.how == Attribution::nobody || answer.how == Attribution::helper) {
         process->flags |= process_stray;
     }
@@ -202,6 +203,7 @@ void Lineage::executed(Process& process) {
                 ledger_.before_move(process);
                 table_.move(process, answer.membership);
                 process.flags &= ~static_cast<std::uint32_t>(process_stray);
+                remember(process, answer.how);
                 observer_.on_attributed(process, answer.how);
             }
         }

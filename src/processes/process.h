@@ -25,9 +25,15 @@ enum ProcessFlag : std::uint32_t {
         1u << 7,  // its children vanish without being waited for (SIGCHLD ignored, SA_NOCLDWAIT)
     process_reaping_known = 1u << 8,  // the flag above was looked up in this round
     process_was_zombie = 1u << 9,     // seen as a zombie: somebody will wait, or has waited, for it
-    process_to_place = 1u << 11,      // the placement rules are to be asked about it
-    process_new_identity = 1u << 12,  // with the above: its user or group has changed
+    process_frozen = 1u << 11,        // stopped by us, or about to be: it is continued when it is thawed
+    process_was_stopped = 1u << 12,   // it stood still before we stopped it, and is left so
+    process_unfreezable = 1u << 13,   // of a unit that is being stopped: it must be able to end
+    process_to_place = 1u << 14,      // the placement rules are to be asked about it
+    process_new_identity = 1u << 15,  // with the above: its user or group has changed
 };
+// How an orphan's groups were found (Attribution, attribution.h), in three bits of `flags` above these.
+inline constexpr unsigned process_attribution_shift = 16;
+inline constexpr std::uint32_t process_attribution_mask = 7u << process_attribution_shift;
 
 // Dead, waited-for descendants not yet settled, by their groups: an index into the table's books (see
 // books.h).

@@ -206,7 +206,11 @@ std::unordered_map<grouping::GroupId, processes::CpuTime> Census::cpu_times(grou
 }
 
 processes::GroupKill Census::group_kill(grouping::GroupId group, std::chrono::nanoseconds patience) {
-    return {*table_, *files_, *signals_, clocks_, *tracker_, group, patience};
+    return {signal_tools(), group, patience};
+}
+
+processes::GroupFreeze Census::group_freeze(grouping::GroupId group, std::chrono::nanoseconds patience) {
+    return {signal_tools(), group, patience};
 }
 
 }  // namespace gpcsup::supervisor

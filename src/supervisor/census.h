@@ -70,6 +70,8 @@ class Census final : private processes::Observer, private processes::Origins {
     // at most.
     [[nodiscard]] std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times(
         grouping::HierarchyId hierarchy);
+    [[nodiscard]] processes::GroupFreeze group_freeze(grouping::GroupId group,
+                                                      std::chrono::nanoseconds patience);
     [[nodiscard]] processes::GroupKill group_kill(grouping::GroupId group, std::chrono::nanoseconds patience);
     // Told of each fork with the forking thread and the kernel's time, before the tables are.
     void on_fork_event(std::function<void(pid_t parent_thread, std::uint64_t kernel_ns)> listener) {
@@ -78,6 +80,7 @@ class Census final : private processes::Observer, private processes::Origins {
 
   private:
     class Relay;
+    processes::SignalTools signal_tools() { return {*table_, *files_, *signals_, clocks_, *tracker_}; }
     base::Result<> open_ring();
     base::Result<> open_tracker();
     void settle_when_due();

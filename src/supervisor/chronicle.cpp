@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cassert>
 #include <cstdio>
 #include <ctime>
 #include <deque>
+
+#include "control/event_names.h"
 
 namespace gpcsup::supervisor {
 
@@ -49,6 +52,11 @@ std::uint64_t Chronicle::erase(std::string_view event, std::string_view key, con
     return written(journal_.erase(event, key, text), event, text);
 }
 
+base::Result<> Chronicle::intend(std::string_view key, const Json& body) {
+    auto written = journal_.state({}, key, body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return written ? base::Result<>() : base::pass(written);
+}
+
 void Chronicle::keep(std::string_view key, std::string_view bytes) {
     written(journal_.state({}, key, bytes), {}, {});
 }
@@ -62,6 +70,7 @@ std::uint64_t Chronicle::written(const base::Result<std::uint64_t>& sequence, st
         return next_sequence();
     }
     failing_ = false;
+    assert(event.empty() || control::is_event_name(event));
     if (!event.empty() && listener_) {
         journal::Record record;
         record.sequence = *sequence;
@@ -142,19 +151,25 @@ base::Result<std::pair<std::string, std::uint64_t>> Chronicle::lines(std::uint64
 }
 
 Json Chronicle::last_event_of(std::string_view unit) const {
-    Json newest;
+    Json newest = last_event(unit, [unit](std::string_view, const Json& body) {
+        return body.is_object() && body.value("unit", "") == unit;
+    });
+    if (newest.is_object()) {
+        return {{"seq", newest["seq"]}, {"time", newest["time"]}, {"event", newest["event"]}};
+    }
+    return newest;
+}
+
+Json Chronicle::last_event(std::string_view word, const Meant& meant) const {
+    std::string newest;
     (void)journal_.read([&](const journal::Record& record) {
-        if (!record.event.empty() && record.body.find(unit) != std::string::npos) {
-            Json body = Json::parse(record.body, nullptr, false);
-            if (body.is_object() && body.value("unit", "") == unit) {
-                newest = {{"seq", record.sequence},
-                          {"time", format_time(record.realtime_ns)},
-                          {"event", record.event}};
-            }
+        if (!record.event.empty() && record.body.find(word) != std::string::npos &&
+            meant(record.event, Json::parse(record.body, nullptr, false))) {
+            newest = line_of(record);
         }
         return journal::Journal::Visit::go_on;
     });
-    return newest;
+    return newest.empty() ? Json() : Json::parse(newest, nullptr, false);
 }
 
 }  // namespace gpcsup::supervisor

@@ -21,6 +21,8 @@ class Chronicle {
     std::uint64_t note(std::string_view event, const Json& body);
     std::uint64_t state(std::string_view event, std::string_view key, const Json& body);
     std::uint64_t erase(std::string_view event, std::string_view key, const Json& body = Json::object());
+    // A state that must be written before anything is done: an error when it is not.
+    base::Result<> intend(std::string_view key, const Json& body);
     // A state that only its writer reads, as bytes of its own form; no event.
     void keep(std::string_view key, std::string_view bytes);
     [[nodiscard]] std::uint64_t next_sequence() const { return journal_.last_sequence() + 1; }
@@ -38,6 +40,10 @@ class Chronicle {
                                                                             std::uint64_t most) const;
     // The newest event whose body has "unit": name, as an object; null when there is none.
     [[nodiscard]] Json last_event_of(std::string_view unit) const;
+    // The newest event that is meant, whole, as an object; null when the journal has none (any more). `word`
+    // is in its body's text: what is without it is not parsed.
+    using Meant = std::function<bool(std::string_view event, const Json& body)>;
+    [[nodiscard]] Json last_event(std::string_view word, const Meant& meant) const;
 
   private:
     void carry_over(const journal::States& states);

@@ -55,6 +55,10 @@ std::string location_of(const config::Location& place) {
 grouping::DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
     grouping::DeclaredHierarchy hierarchy{
         declared.name, declared.controllers, {}, location_of(declared.place)};
+    if (!declared.release_agent.empty()) {
+        hierarchy.groups.push_back(
+            {"/", {{"group.release_agent", declared.release_agent}}, location_of(declared.place)});
+    }
     for (const config::GroupDeclaration& group : declared.groups) {
         grouping::DeclaredGroup one{group.path, {}, location_of(group.place)};
         for (const config::LocatedSetting& setting : group.settings) {

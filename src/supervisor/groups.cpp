@@ -20,24 +20,42 @@ std::string group_key(GroupId group) {
 std::string settings_key(GroupId group) {
     return fmt::format("settings/{:08}", group.value);
 }
+constexpr std::size_t most_told = 1000;  // processes in one event
+
 std::string placement_key(std::uint64_t intent) {
     return fmt::format("placement/{}", intent);
 }
 
-Json places_to_json(const grouping::Places& places) {
-    Json list = Json::array();
-    for (const GroupId group : places) {
-        list.push_back(group.value);
+// What moves alike is recorded together: {"slots": [[slot, from, to]…], "processes": [[pid, start]…]}.
+Json slots_of(const grouping::Relocation& one) {
+    Json slots = Json::array();
+    for (std::size_t slot = 0; slot < one.from.size(); ++slot) {
+        if (one.from[slot] != one.to[slot]) {
+            slots.push_back({slot, one.from[slot].value, one.to[slot].value});
+        }
     }
-    return list;
+    return slots;
 }
 
-grouping::Places places_from_json(const Json& list) {
-    grouping::Places places{};
-    for (std::size_t slot = 0; slot < places.size() && slot < list.size(); ++slot) {
-        places[slot] = GroupId{list[slot].get<std::uint32_t>()};
+bool moves_alike(const grouping::Relocation& one, const grouping::Relocation& other) {
+    return one.from == other.from && one.to == other.to;
+}
+
+void read_moves(const Json& body, std::vector<grouping::Relocation>& relocations) {
+    for (const Json& alike : body.value("moves", Json::array())) {
+        grouping::Relocation one;
+        for (const Json& slot : alike["slots"]) {
+            const auto index = slot[0].get<std::size_t>();
+            if (index < one.from.size()) {
+                one.from[index] = GroupId{slot[1].get<std::uint32_t>()};
+                one.to[index] = GroupId{slot[2].get<std::uint32_t>()};
+            }
+        }
+        for (const Json& process : alike["processes"]) {
+            one.process = {process[0].get<pid_t>(), process[1].get<std::uint64_t>()};
+            relocations.push_back(one);
+        }
     }
-    return places;
 }
 
 std::string hierarchy_key(HierarchyId id) {
@@ -136,10 +154,7 @@ void Groups::settle_placements(const journal::States& states, grouping::Populati
     grouping::Participant* const participants[] = {&controllers_};
     (void)each(states, "placement/", [&](const std::string& intent, const Json& body) -> base::Result<> {
         std::vector<grouping::Relocation> relocations;
-        for (const Json& one : body["processes"]) {
-            relocations.push_back(
-                {{one["pid"], one["start"]}, places_from_json(one["from"]), places_from_json(one["to"])});
-        }
+        read_moves(body, relocations);
         for (const auto& refusal :
              grouping::settle(forest_, participants, population, relocations, grouping::Settlement::undo)) {
             fmt::print(stderr, "gpcsupd: taking back a placement that was cut off: {}\n",
@@ -342,32 +357,50 @@ std::vector<GroupId> Groups::collect_empty(std::span<const GroupId> emptied) {
 // ---------------------------------------------------------------------------------------------------------
 
 base::Result<std::uint64_t> Groups::intend(std::span<const grouping::Relocation> relocations) {
-    Json processes = Json::array();
-    for (const grouping::Relocation& one : relocations) {
-        processes.push_back({{"pid", one.process.pid},
-                             {"start", one.process.start_time},
-                             {"from", places_to_json(one.from)},
-                             {"to", places_to_json(one.to)}});
+    Json moves = Json::array();
+    for (auto one = relocations.begin(); one != relocations.end();) {
+        Json processes = Json::array();
+        const auto first = one;
+        for (; one != relocations.end() && moves_alike(*one, *first); ++one) {
+            processes.push_back({one->process.pid, one->process.start_time});
+        }
+        moves.push_back({{"slots", slots_of(*first)}, {"processes", std::move(processes)}});
     }
     const std::uint64_t intent = chronicle_.next_sequence();
-    chronicle_.state("", placement_key(intent), {{"processes", processes}});
-    Json moved = Json::array();
-    for (const grouping::Relocation& one : relocations) {
-        Json place = Json::object();
-        for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
-            if (one.from[hierarchy->id.value] != one.to[hierarchy->id.value]) {
-                place[hierarchy->name] = forest_.path(one.to[hierarchy->id.value]);
-            }
-        }
-        moved.push_back({{"pid", one.process.pid}, {"place", place}});
+    if (auto written = chronicle_.intend(placement_key(intent), {{"moves", std::move(moves)}}); !written) {
+        return base::pass(written);
     }
-    intents_[intent] = {{"intent", intent}, {"moved", moved}};
+    intents_[intent].assign(relocations.begin(), relocations.end());
     return intent;
 }
 
+Json Groups::event_of(const grouping::Relocation& one) const {
+    Json place = Json::object();
+    for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
+        if (one.from[hierarchy->id.value] != one.to[hierarchy->id.value]) {
+            place[hierarchy->name] = forest_.path(one.to[hierarchy->id.value]);
+        }
+    }
+    return place;
+}
+
+// The erasure is the commit. An event tells of so many at most: those of a large move come one after another.
 base::Result<> Groups::commit(std::uint64_t intent) {
-    chronicle_.erase("attached", placement_key(intent), intents_[intent]);
-    intents_.erase(intent);
+    const auto relocations = intents_.extract(intent);
+    Json moved = Json::array();
+    Json place;
+    const grouping::Relocation* before = nullptr;
+    for (const grouping::Relocation& one : relocations.mapped()) {
+        if (moved.size() == most_told) {
+            chronicle_.note("attached", {{"intent", intent}, {"moved", std::exchange(moved, Json::array())}});
+        }
+        if (before == nullptr || !moves_alike(*before, one)) {
+            place = event_of(one);
+        }
+        before = &one;
+        moved.push_back({{"pid", one.process.pid}, {"start", one.process.start_time}, {"place", place}});
+    }
+    chronicle_.erase("attached", placement_key(intent), {{"intent", intent}, {"moved", std::move(moved)}});
     return {};
 }
 

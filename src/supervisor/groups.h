@@ -82,11 +82,12 @@ class Groups final : public grouping::PlacementLog {
     void write_new(grouping::GroupId group, grouping::GroupId above, std::string_view event);
     void write_removed(grouping::GroupId group, const std::string& path);
     void rewrite();
+    [[nodiscard]] Json event_of(const grouping::Relocation& one) const;  // its new places
 
     grouping::Forest& forest_;
     controllers::ControllerSet& controllers_;
     Chronicle& chronicle_;
-    std::map<std::uint64_t, Json> intents_;
+    std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
     std::function<void()> removed_;
     std::function<void(grouping::HierarchyId)> hierarchy_created_;
 };

@@ -29,6 +29,7 @@ class MachineHost final : public controllers::Host {
     }
     void on_hold_dropped(std::function<void()> call) { hold_dropped_ = std::move(call); }
     processes::ProcessTable& processes() override { return census_.table(); }
+    std::chrono::nanoseconds now() override { return census_.clocks().monotonic(); }
     base::CpuList online_cpus() override;
     base::CpuList online_nodes() override;
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;

@@ -147,6 +147,9 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
 
 // The client of a `run` has gone: its unit goes, too.
 void Requests::disconnected(std::uint64_t connection) {
+    own_.kills_->disconnected(connection);
+    own_.freezing_->disconnected(connection);
+    own_.group_waits_->disconnected(connection);
     own_.removals_->drop(connection);
     const auto owned = owned_.extract(connection);
     if (owned.empty()) {
@@ -188,41 +191,38 @@ void Requests::adopt_owners(const journal::States& states) {
 // ---------------------------------------------------------------------------------------------------------------
 
 base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int signal, Text whom) {
-    if (auto allowed = may_change(caller, "send signals"); !allowed) {
-        return base::pass(allowed);
-    }
     if (signal < 1 || signal > SIGRTMAX) {
         return base::refuse(EINVAL, "there is no signal " + std::to_string(signal));
     }
-    GroupId group;
     own_.census_->take_news();
-    if (what.find(':') != Text::npos) {
-        auto found = own_.forest_.resolve(what);
-        if (!found) {
-            return base::pass(found);
-        }
-        group = *found;
-    } else {
+    if (whom == "main" && what.find(':') == Text::npos) {
         const std::string unit[] = {std::string(what)};
         if (auto found = known(unit); !found) {
             return base::pass(found);
         }
-        if (whom == "main") {
-            auto sent = own_.services_->signal_main(what, signal);
-            return sent ? base::Result<std::uint32_t>(1) : base::pass(sent);
+        if (auto allowed = may_change(caller, "send signals"); !allowed) {
+            return base::pass(allowed);
         }
-        group = own_.placing_->group_of(what).value_or(GroupId{});
+        auto sent = own_.services_->signal_main(what, signal);
+        return sent ? base::Result<std::uint32_t>(1) : base::pass(sent);
     }
-    const grouping::Group* known_group = own_.forest_.group(group);
+    auto group = group_named(what);
+    if (!group) {
+        return base::pass(group);
+    }
+    if (auto allowed = may_manage(caller, *group, grouping::Manage::signal); !allowed) {
+        return base::pass(allowed);
+    }
+    const grouping::Group* known_group = own_.forest_.group(*group);
     if (known_group == nullptr || known_group->populated == 0) {
         return base::refuse(ESRCH, std::string(what) + " has no processes");
     }
     const std::uint32_t count = known_group->populated;
     if (signal == SIGKILL) {
-        own_.services_->kill_group(group, std::chrono::seconds(9));
+        own_.kills_->start(*group, std::chrono::seconds(9), Kills::Asked::by_client);
         return count;
     }
-    return own_.services_->signal_group(group, signal);
+    return own_.services_->signal_group(*group, signal);
 }
 
 // --- ending

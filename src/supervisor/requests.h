@@ -7,13 +7,16 @@
 #include "control/handler.h"
 #include "grouping/delegation.h"
 #include "supervisor/live_tree.h"
+#include "supervisor/refusals.h"
 #include "supervisor/supervisor.h"
 
 namespace gpcsup::supervisor {
 
+class AttachRequest;
+
 class Requests final : public control::Handler {
   public:
-    explicit Requests(Supervisor& supervisor) : own_(supervisor) {}
+    explicit Requests(Supervisor& supervisor) : own_(supervisor), refusals_(*supervisor.chronicle_) {}
 
     void stop_everything(wire::StopHow how);
     void adopt_owners(const journal::States& states);  // units of `run` whose client may come back
@@ -28,7 +31,7 @@ class Requests final : public control::Handler {
     Json get(Text group, Text attribute) override { return own_.views_->get(group, attribute); }
     Json hierarchies() override { return own_.views_->hierarchies(); }
     Json groups(Text prefix) override { return own_.views_->groups(prefix); }
-    Json why(Text unit) override { return own_.views_->why(unit); }
+    Json why(const control::Caller& caller, Text what) override { return own_.views_->why(caller, what); }
     Json describe(Text what) override { return Views::describe(what); }
     Json snapshot() override {
         return supervisor::snapshot(own_.forest_, *own_.controllers_, own_.rules_.rules());
@@ -46,7 +49,13 @@ class Requests final : public control::Handler {
               control::Reply reply) override;
     base::Result<std::uint32_t> kill(const control::Caller& caller, Text what, int signal,
                                      Text whom) override;
-    Json attach(const control::Caller& caller, Names what, Names groups, Text scope) override;
+    void wait_killed(const control::Caller& caller, Text what, control::Reply reply) override;
+    void freeze(const control::Caller& caller, Text what, control::Reply reply) override;
+    Json thaw(const control::Caller& caller, Text what) override;
+    void wait_group(const control::Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
+                    control::Reply reply) override;
+    Json attach(const control::Caller& caller, Names what, Names groups, Text scope,
+                control::Refused refused) override;
     base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
     base::Result<> remove_hierarchy(const control::Caller& caller, Text name) override;
     base::Result<> rebind_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
@@ -81,11 +90,14 @@ class Requests final : public control::Handler {
     base::Result<Removals::Wish> removal_of(const control::Caller& caller, Text group, Text how);
     base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
-    base::Result<std::vector<base::ProcessId>> processes_of(Names what, Text scope);
-    base::Result<base::ProcessId> process_named(const std::string& pid);
-    void add_tree(const processes::Process& top, std::vector<base::ProcessId>& list);
+    base::Result<grouping::GroupId> group_named(Text what) const;  // HIERARCHY:PATH, or a unit's own group
+    std::string refused_attach(const control::Caller& caller, const AttachRequest& request);
+    std::string attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome);
+    void refused(Text event, const control::Caller& caller, grouping::GroupId group, const base::Error& error,
+                 supervisor::Json details = supervisor::Json::object());
 
     Supervisor& own_;
+    Refusals refusals_;
     std::map<std::uint64_t, std::vector<std::string>>
         owned_;                               // connection → transient units that end with it
     std::map<std::string, uid_t> ownerless_;  // after a replacement, for a while: unit → who may own it

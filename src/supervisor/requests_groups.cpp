@@ -1,7 +1,4 @@
-// Requests about groups: settings, creation and removal, attach.
-
-#include <algorithm>
-#include <charconv>
+// Requests about groups: settings, creation and removal.
 
 #include "supervisor/requests.h"
 
@@ -33,6 +30,15 @@ base::Result<> Requests::is_free(GroupId group) const {
     }
     return base::refuse(EINVAL, "the groups of the hierarchy `unit` are made and removed with their units",
                         "make a hierarchy of your own with gpcsup hierarchy create");
+}
+
+void Requests::refused(Text event, const Caller& caller, GroupId group, const base::Error& error,
+                       supervisor::Json details) {
+    details["group"] = own_.forest_.full_path(group);
+    details["reason"] = error.message();
+    details["errno"] = error.code;
+    details["uid"] = caller.uid;
+    refusals_.note(event, std::move(details), monotonic_now_ns());
 }
 
 // --- hierarchies
@@ -107,12 +113,23 @@ base::Result<> Requests::set(const Caller& caller, Text group,
     }
     std::vector<controllers::SettingText> texts;
     for (const auto& [name, value] : settings) {
-        if (auto allowed = may_manage(caller, *found, kind_of(name)); !allowed) {
+        // The agent runs with the rights of the tree's owner, or ours: nobody else names it (CVE-2022-0492).
+        if (auto allowed = name == "group.release_agent" ? may_change(caller, "set a release agent")
+                                                         : may_manage(caller, *found, kind_of(name));
+            !allowed) {
             return allowed;
         }
         texts.push_back({name, value});
     }
-    return own_.groups_->set(*found, texts);
+    auto done = own_.groups_->set(*found, texts);
+    if (!done) {
+        supervisor::Json names = supervisor::Json::array();
+        for (const auto& [name, value] : settings) {
+            names.push_back(name + "=" + value);
+        }
+        refused("refused-set", caller, *found, done.error(), {{"settings", names}});
+    }
+    return done;
 }
 
 base::Result<> Requests::create_group(const Caller& caller, Text group, Text how) {
@@ -176,7 +193,13 @@ void Requests::remove_group(const Caller& caller, Text group, Text how, std::uin
     if (timeout_us != 0) {
         wish->deadline_ns = monotonic_now_ns() + timeout_us * 1000;
     }
-    own_.removals_->ask(*wish, std::move(reply));
+    const auto asked = std::make_shared<control::Reply>(std::move(reply));
+    own_.removals_->ask(*wish, control::Reply([this, caller, id = wish->group, asked](const Json& answer) {
+        if (!answer && answer.error().code == EBUSY) {
+            refused("refused-remove", caller, id, answer.error());
+        }
+        (*asked)(answer);
+    }));
     own_.census_->take_news();  // a kill may have been over at once
 }
 
@@ -217,117 +240,6 @@ base::Result<std::string> Requests::apply(const Caller& caller, Text how) {
     auto answer = own_.applying_->apply(how == "plan" ? Applying::How::plan : Applying::How::apply);
     own_.census_->take_news();
     return answer;
-}
-
-// --- attach
-// ----------------------------------------------------------------------------------------------------------------
-
-base::Result<base::ProcessId> Requests::process_named(const std::string& text) {
-    pid_t pid = 0;
-    (void)std::from_chars(text.data(), text.data() + text.size(), pid);
-    processes::Process* process = own_.census_->table().find(pid);
-    if (process == nullptr || process->has(processes::process_dead)) {
-        auto there = own_.census_->files().stat(pid);
-        return there ? base::refuse(
-                           EINVAL,
-                           "process " + text + " does not descend from this gpc-init and cannot be tracked",
-                           "start it with `gpcsup run` or as a unit")
-                     : base::refuse(ENOENT, "there is no process " + text);
-    }
-    return process->id();
-}
-
-void Requests::add_tree(const processes::Process& top, std::vector<base::ProcessId>& list) {
-    list.push_back(top.id());
-    for (std::size_t at = list.size() - 1; at < list.size(); ++at) {
-        own_.census_->table().for_each_child(list[at].pid, [&](processes::Process& child) {
-            if (!child.has(processes::process_dead)) {
-                list.push_back(child.id());
-            }
-        });
-    }
-}
-
-base::Result<std::vector<base::ProcessId>> Requests::processes_of(Names what, Text scope) {
-    std::vector<base::ProcessId> list;
-    for (const std::string& one : what) {
-        const bool is_pid =
-            !one.empty() && std::all_of(one.begin(), one.end(), [](char c) { return c >= '0' && c <= '9'; });
-        if (!is_pid) {
-            const std::string unit[] = {one};
-            if (auto found = known(unit); !found) {
-                return base::pass(found);
-            }
-            const auto group = own_.placing_->group_of(one);
-            if (!group || own_.forest_.group(*group)->populated == 0) {
-                return base::refuse(ESRCH, one + " has no processes");
-            }
-            own_.census_->table().for_each_member_below(
-                *group, [&](processes::Process& process) { list.push_back(process.id()); });
-            continue;
-        }
-        auto process = process_named(one);
-        if (!process) {
-            return base::pass(process);
-        }
-        if (scope == "tree") {
-            add_tree(*own_.census_->table().find(*process), list);
-        } else {
-            list.push_back(*process);
-        }
-    }
-    std::sort(list.begin(), list.end());
-    list.erase(std::unique(list.begin(), list.end()), list.end());
-    return list;
-}
-
-base::Result<std::string> Requests::attach(const Caller& caller, Names what, Names group_names, Text scope) {
-    if (auto allowed = may_change(caller, "move processes"); !allowed) {
-        return base::pass(allowed);
-    }
-    if (scope != "process" && scope != "tree") {
-        return base::refuse(EINVAL, "attach moves whole processes: scope \"process\" or \"tree\"");
-    }
-    own_.census_->take_news();
-    auto processes = processes_of(what, scope);
-    if (!processes) {
-        return base::pass(processes);
-    }
-    grouping::PlacementRequest request{std::move(*processes), {}, grouping::Vanished::refuse};
-    for (const std::string& name : group_names) {
-        auto group = own_.forest_.resolve(name);
-        if (!group) {
-            return base::pass(group);
-        }
-        if (own_.forest_.group(*group)->hierarchy == Placing::unit_hierarchy) {
-            return base::refuse(EINVAL,
-                                "the hierarchy `unit` says which unit owns a process and is not attached to",
-                                "a process is a unit's when the unit started it");
-        }
-        request.groups.push_back(*group);
-    }
-    own_.enforcer_->expect(request.groups);
-    const auto former = own_.classifier_->hold(request.processes, request.groups);
-    const grouping::PlacementOutcome outcome = own_.groups_->attach(*own_.population_, request);
-    if (auto result = outcome.result(); !result) {
-        own_.classifier_->put_back(former);
-        return base::pass(result);
-    }
-    nlohmann::ordered_json moved = nlohmann::ordered_json::array();
-    for (const base::ProcessId id : request.processes) {
-        const processes::Process* process = own_.census_->table().find(id);
-        if (process == nullptr) {
-            continue;
-        }
-        own_.services_->moved(own_.views_->unit_of(*process), *process);
-        moved.push_back(
-            {{"pid", id.pid}, {"threads", process->threads}, {"place", own_.views_->place_of(*process)}});
-    }
-    own_.census_->lineage().flush_emptied();
-    own_.census_->take_news();
-    return nlohmann::ordered_json{
-        {"schema", 1}, {"moved", moved}, {"warnings", nlohmann::ordered_json::array()}}
-        .dump();
 }
 
 }  // namespace gpcsup::supervisor

@@ -20,6 +20,7 @@ base::Result<RunRequest> parse_run_request(std::string_view text) {
         unit.command = json.value("command", std::vector<std::string>());
         unit.directory = json.value("directory", "");
         unit.environment = json.value("environment", std::map<std::string, std::string>());
+        unit.environment_only = json.value("environment_only", false);
         unit.user = json.value("user", "");
         unit.terminal = json.value("terminal", false);
         for (const auto& [attribute, value] : json.value("limits", std::map<std::string, std::string>())) {

@@ -48,7 +48,8 @@ std::vector<std::string> service_environment(const units::Declaration& unit, con
     for (char** entry = environ; *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const std::size_t equals = text.find('=');
-        if (equals != std::string_view::npos && inherits(text.substr(0, equals), here.mode)) {
+        if (equals != std::string_view::npos && !unit.environment_only &&
+            inherits(text.substr(0, equals), here.mode)) {
             variables.emplace(text.substr(0, equals), text.substr(equals + 1));
         }
     }

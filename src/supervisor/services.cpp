@@ -52,14 +52,6 @@ base::Result<> Services::open() {
         return base::pass(deadline);
     }
     deadline_ = std::move(*deadline);
-    auto kill_timer = parts_.loop.on_time(EventLoop::Priority::processes, [this] {
-        step_kills();
-        parts_.census.take_news();
-    });
-    if (!kill_timer) {
-        return base::pass(kill_timer);
-    }
-    kill_timer_ = std::move(*kill_timer);
     auto rest_timer = parts_.loop.on_time(EventLoop::Priority::clients, [] { sys::give_back_memory(); });
     if (!rest_timer) {
         return base::pass(rest_timer);
@@ -165,12 +157,15 @@ void Services::carry_out(const units::Action& action) {
         case ActionKind::start_process:
             return start(action.unit);
         case ActionKind::run_stop_command:
+            let_go(group);
             run_command(action.unit, unit->stop_command);
             break;
         case ActionKind::run_reload_command:
             run_command(action.unit, unit->reload_command);
             break;
         case ActionKind::send_stop_signal:
+            let_go(group);
+            [[fallthrough]];
         case ActionKind::send_reload_signal: {
             const int signal = action.kind == ActionKind::send_reload_signal ? SIGHUP : action.signal;
             if (action.process.pid != 0) {
@@ -182,6 +177,7 @@ void Services::carry_out(const units::Action& action) {
             break;
         }
         case ActionKind::terminate_group:
+            let_go(group);
             if (group) {
                 (void)signal_group(*group, SIGTERM);
                 (void)signal_group(*group, SIGCONT);
@@ -189,11 +185,18 @@ void Services::carry_out(const units::Action& action) {
             break;
         case ActionKind::kill_group:
             if (group) {
-                kill_group(*group, std::chrono::seconds(9));  // the engine gives up after ten
+                parts_.kills.start(*group, std::chrono::seconds(9),  // the engine gives up after ten
+                                   Kills::Asked::by_engine);
             }
             break;
     }
     parts_.engine.carried_out(action.unit);
+}
+
+void Services::let_go(std::optional<GroupId> group) {
+    if (group && before_stop_) {
+        before_stop_(*group);
+    }
 }
 
 void Services::report(const units::Action& action) {
@@ -291,36 +294,6 @@ base::Result<> Services::signal_main(std::string_view unit, int signal) {
         return base::refuse(ESRCH, std::string(unit) + " has no main process");
     }
     return parts_.census.signals().send(state->main, signal);
-}
-
-void Services::kill_group(GroupId group, std::chrono::nanoseconds patience) {
-    for (const processes::GroupKill& running : kills_) {
-        if (running.group() == group) {
-            return;
-        }
-    }
-    kills_.push_back(parts_.census.group_kill(group, patience));
-    step_kills();
-}
-
-void Services::step_kills() {
-    std::chrono::nanoseconds again{};
-    for (auto kill = kills_.begin(); kill != kills_.end();) {
-        const auto status = kill->step();
-        if (!status.over()) {
-            again = again.count() == 0 ? status.again : std::min(again, status.again);
-            ++kill;
-            continue;
-        }
-        for (const auto& survivor : kill->survivors()) {
-            parts_.chronicle.note("kill-survivor", {{"group", parts_.forest.full_path(kill->group())},
-                                                    {"pid", survivor.process.pid},
-                                                    {"reason", survivor.reason}});
-        }
-        kill = kills_.erase(kill);
-    }
-    parts_.loop.arm(kill_timer_,
-                    again.count() == 0 ? 0 : monotonic_now_ns() + static_cast<std::uint64_t>(again.count()));
 }
 
 std::optional<ExecFailure> Services::exec_failure(std::string_view name) {

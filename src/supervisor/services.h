@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 
 #include <deque>
-#include <list>
 #include <map>
 
 #include "launch/notify_message.h"
@@ -15,6 +14,7 @@
 #include "supervisor/census.h"
 #include "supervisor/enforcer.h"
 #include "supervisor/jobs.h"
+#include "supervisor/kills.h"
 #include "supervisor/log_pipes.h"
 #include "supervisor/placing.h"
 #include "supervisor/surroundings.h"
@@ -44,6 +44,7 @@ class Services final : public UnitStates {
         Placing& placing;
         Chronicle& chronicle;
         units::Engine& engine;
+        Kills& kills;
     };
     Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots);
 
@@ -52,6 +53,8 @@ class Services final : public UnitStates {
     [[nodiscard]] std::uint64_t log_waiting(std::string_view unit) const { return logs_.waiting(unit); }
     void close_logs() { logs_.close_writers(); }  // nothing may be started any more
     void on_quiet(std::function<void()> call) { all_quiet_ = std::move(call); }
+    // Called with the unit's group before its processes are asked to end.
+    void before_stop(std::function<void(grouping::GroupId)> call) { before_stop_ = std::move(call); }
 
     // The rhythm after every input to the engine: changed states are journalled, then actions carried out,
     // until there are none.
@@ -74,7 +77,6 @@ class Services final : public UnitStates {
     // --- requests ---
     base::Result<std::uint32_t> signal_group(grouping::GroupId group, int signal);
     base::Result<> signal_main(std::string_view unit, int signal);
-    void kill_group(grouping::GroupId group, std::chrono::nanoseconds patience);
     base::Result<> start_transient(units::Declaration declaration, RunStreams streams);
     [[nodiscard]] Json enforcement_of(std::string_view unit);
     void moved(std::string_view unit, const processes::Process& process);  // after a placement
@@ -109,6 +111,7 @@ class Services final : public UnitStates {
     void write_changed();
     void carry_out(const units::Action& action);
     void report(const units::Action& action);
+    void let_go(std::optional<grouping::GroupId> group);
     void start(const std::string& unit);
     base::Result<base::ProcessId> launch(const units::Declaration& unit,
                                          const std::vector<std::string>& command, Role role,
@@ -122,7 +125,6 @@ class Services final : public UnitStates {
     void fail_start(const std::string& unit, const base::Error& error);
     [[nodiscard]] base::Result<> check_headroom() const;
     void tell_exits();
-    void step_kills();
     void write_launch(const std::string& unit, const Live& live);
     void notified(const launch::ReceivedNotify& message);
     void forget(const std::string& unit);
@@ -133,16 +135,15 @@ class Services final : public UnitStates {
     LogPipes logs_;
     Jobs* jobs_ = nullptr;
     std::function<void()> all_quiet_;
+    std::function<void(grouping::GroupId)> before_stop_;
     std::map<std::string, Live, std::less<>> live_;
     std::deque<Exit> exits_;
     std::vector<grouping::GroupId> emptied_;
-    std::list<processes::GroupKill> kills_;
     base::Fd handover_;
     std::string exec_program_;
     std::string names_program_;
     rlimit descriptor_limit_{};  // as it was when we were started: services get it back
     Watch deadline_;
-    Watch kill_timer_;
     Watch rest_timer_;
     enum class Settling { no, yes } settling_ = Settling::no;
     enum class LogHelper { not_asked, asked } log_helper_ = LogHelper::not_asked;

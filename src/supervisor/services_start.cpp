@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include "launch/spawn.h"
@@ -16,6 +17,13 @@ namespace {
 
 std::string error_text(int error) {
     return error == 0 ? "unknown error" : strerrordesc_np(error);
+}
+
+// `user` may be a number: its name and groups are looked up by it.
+std::optional<std::uint32_t> numeric_user(std::string_view user) {
+    std::uint32_t uid = 0;
+    const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), uid);
+    return error == std::errc() && end == user.data() + user.size() ? std::optional(uid) : std::nullopt;
 }
 
 // A limit of open files is what people meet first: say what it is.
@@ -128,7 +136,11 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     request.executable = *executable;
     request.arguments = command;
     request.directory = unit.directory;
-    request.user = unit.user;
+    if (const auto uid = numeric_user(unit.user)) {
+        request.uid = *uid;
+    } else {
+        request.user = unit.user;
+    }
     request.group = unit.group;
     request.names_helper = names_program_;
     request.nice = unit.nice.value_or(0);

@@ -140,15 +140,17 @@ base::Result<> Supervisor::restore_everything() {
         }
     }
     engine_ = std::make_unique<units::Engine>(configuration_.take_graph());
-    services_ =
-        std::make_unique<Services>(Services::Parts{here_, *loop_, keeper_, *census_, *enforcer_, forest_,
-                                                   *groups_, *controllers_, *placing_, *chronicle_, *engine_},
-                                   std::move(*slots));
+    kills_ = std::make_unique<Kills>(*loop_, *census_, forest_, *chronicle_);
+    services_ = std::make_unique<Services>(
+        Services::Parts{here_, *loop_, keeper_, *census_, *enforcer_, forest_, *groups_, *controllers_,
+                        *placing_, *chronicle_, *engine_, *kills_},
+        std::move(*slots));
     jobs_ = std::make_unique<Jobs>(*chronicle_, *services_);
     services_->set_jobs(*jobs_);
     population_ = std::make_unique<controllers::TablePopulation>(
         forest_, census_->table(),
-        [this](processes::Process& process) { census_->ledger().before_move(process); });
+        [this](processes::Process& process) { census_->ledger().before_move(process); },
+        [this](processes::Process& process) { freezing_->moved(process); });
     classifier_ = std::make_unique<Classifier>(
         Classifier::Parts{rules_, *loop_, *census_, forest_, *groups_, *placing_, *population_, *enforcer_,
                           *services_, *chronicle_, here_.program(wire::exec_program)});
@@ -164,8 +166,11 @@ base::Result<> Supervisor::restore_everything() {
     if (auto opened = services_->open(); !opened) {
         return opened;
     }
+    if (auto opened = open_group_parts(); !opened) {
+        return opened;
+    }
     removals_ = std::make_unique<Removals>(*loop_, forest_, *groups_, [this](GroupId group) {
-        services_->kill_group(group, std::chrono::seconds(9));
+        kills_->start(group, std::chrono::seconds(9), Kills::Asked::by_client);
     });
     if (auto opened = removals_->open(); !opened) {
         return opened;
@@ -239,6 +244,7 @@ base::Result<> Supervisor::restore_everything() {
             units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));  // the predecessor had begun to
     }
     services_->finish_recovery();
+    recover_groups();
     applying_->resume(recorded_);
     if (fresh) {
         views_->set_start_time(realtime_now_ns());
@@ -409,56 +415,6 @@ int Supervisor::run() {
         return 1;
     }
     return exit_status_;
-}
-
-// --- news
-// ------------------------------------------------------------------------------------------------------------------
-
-void Supervisor::forked(const processes::Process* parent, processes::Process& child) {
-    host_->note_fork(census_->table().places(child));
-    if (parent != nullptr) {
-        controllers_->forked(*parent, child);
-    }
-}
-
-void Supervisor::exited(const processes::Process& process) {
-    controllers_->exited(process);
-    enforcer_->forget_process(process.pid);
-}
-
-void Supervisor::emptied(GroupId group) {
-    groups_changed_ = true;
-    emptied_.push_back(group);
-    if (const grouping::Group* known = forest_.group(group);
-        known != nullptr && known->hierarchy == Placing::unit_hierarchy) {
-        services_->emptied(group);
-    }
-}
-
-void Supervisor::attributed(processes::Process& orphan, processes::Attribution how) {
-    if (how == processes::Attribution::nobody) {
-        chronicle_->note("unattributed", {{"pid", orphan.pid}});
-    } else if (how != processes::Attribution::helper) {
-        classifier_->attributed(orphan);
-    }
-}
-
-void Supervisor::untracked(pid_t pid) {
-    chronicle_->note("untracked", {{"pid", pid}, {"reason", "the process table is full"}});
-}
-
-void Supervisor::news_taken() {
-    services_->settle();
-    classifier_->work();
-    tidy_groups();
-}
-
-// What emptied, or lost its last holder, may go, and with it somebody's wait may be over.
-void Supervisor::tidy_groups() {
-    while (std::exchange(groups_changed_, false)) {
-        (void)groups_->collect_empty(std::exchange(emptied_, {}));
-        removals_->review();
-    }
 }
 
 std::string Supervisor::state_word() {

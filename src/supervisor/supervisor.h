@@ -8,7 +8,11 @@
 #include "supervisor/applying.h"
 #include "supervisor/classifier.h"
 #include "supervisor/configuration.h"
+#include "supervisor/freezing.h"
+#include "supervisor/group_events.h"
+#include "supervisor/group_waits.h"
 #include "supervisor/host.h"
+#include "supervisor/release.h"
 #include "supervisor/removals.h"
 #include "supervisor/services.h"
 #include "supervisor/views.h"
@@ -37,15 +41,17 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void hear_keeper();
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);
+
+    // supervisor_groups.cpp
+    base::Result<> open_group_parts();
+    void recover_groups();
+    void review_groups();
     void init_has_gone();
     void tidy_groups();
 
     // CensusNews
     void forked(const processes::Process* parent, processes::Process& child) override;
-    void executed(processes::Process& process) override {
-        services_->executed(process);
-        classifier_->executed(process);
-    }
+    void executed(processes::Process& process) override;
     void identity_changed(processes::Process& process) override { classifier_->identity_changed(process); }
     void lost() override { classifier_->lost(); }
     void exited(const processes::Process& process) override;
@@ -93,11 +99,16 @@ class Supervisor final : private CensusNews, private LiveFacts {
     RuleBook rules_;
     std::unique_ptr<Placing> placing_;
     std::unique_ptr<units::Engine> engine_;
+    std::unique_ptr<Kills> kills_;
     std::unique_ptr<Services> services_;
     std::unique_ptr<Jobs> jobs_;
     std::unique_ptr<controllers::TablePopulation> population_;
     std::unique_ptr<Classifier> classifier_;
     std::unique_ptr<Applying> applying_;
+    std::unique_ptr<Freezing> freezing_;
+    std::unique_ptr<GroupEvents> group_events_;
+    std::unique_ptr<GroupWaits> group_waits_;
+    std::unique_ptr<Releases> releases_;
     std::unique_ptr<Views> views_;
     std::unique_ptr<control::Handler> requests_;
     std::unique_ptr<control::Server> server_;

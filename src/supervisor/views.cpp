@@ -152,6 +152,9 @@ Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& comm
     for (const controllers::SettingText& setting : from_.controllers.settings_of(id)) {
         attributes[setting.name] = setting.value;
     }
+    if (group.frozen) {
+        attributes["group.frozen"] = "true";
+    }
     Json children = Json::array();
     for (const GroupId child : group.children) {
         children.push_back(group_tree(caller, child, commands));

@@ -57,7 +57,7 @@ class Views {
     Answer get(std::string_view group, std::string_view attribute);
     Answer hierarchies();
     Answer groups(std::string_view prefix);
-    Answer why(std::string_view unit_or_pid);
+    Answer why(const control::Caller& caller, std::string_view what);  // a unit, HIERARCHY:PATH or a pid
     static Answer describe(std::string_view what);
 
     // The unit of a process by its place in the hierarchy `unit`; empty = unattributed.
@@ -65,7 +65,11 @@ class Views {
     [[nodiscard]] Json place_of(const processes::Process& process) const;
 
   private:
-    Answer why_process(std::string_view pid);
+    Answer why_unit(std::string_view unit);
+    Answer why_group(const control::Caller& caller, std::string_view name);
+    Answer why_process(const control::Caller& caller, std::string_view pid);
+    [[nodiscard]] Json origin_of(const processes::Process& process) const;
+    [[nodiscard]] Json placement_reasons(const processes::Process& process) const;
     [[nodiscard]] std::string placement_reason(const processes::Process& process,
                                                const grouping::Hierarchy& hierarchy) const;
     [[nodiscard]] bool is_ours(const processes::Process& process) const;

@@ -1,6 +1,4 @@
-// Why a process is where it is: `gpcsup why PID`.
-
-#include <charconv>
+// Who, or which rule, put a process where it is: of `gpcsup why PID`.
 
 #include "supervisor/views.h"
 
@@ -24,23 +22,13 @@ std::string Views::placement_reason(const processes::Process& process,
                 : "a rule that is in force no more";
 }
 
-Views::Answer Views::why_process(std::string_view text) {
-    pid_t pid = 0;
-    (void)std::from_chars(text.data(), text.data() + text.size(), pid);
-    from_.facts.refresh_processes();
-    const processes::Process* process = from_.table.find(pid);
-    if (process == nullptr || process->has(processes::process_dead)) {
-        return base::refuse(ENOENT, "there is no process " + std::string(text) + " below this gpc-init",
-                            "`gpcsup ps` lists them");
-    }
-    const std::string unit = unit_of(*process);
+Json Views::placement_reasons(const processes::Process& process) const {
     Json places = Json::array();
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
-        places.push_back({{"group", from_.forest.full_path(from_.table.place(*process, hierarchy->id))},
-                          {"reason", placement_reason(*process, *hierarchy)}});
+        places.push_back({{"group", from_.forest.full_path(from_.table.place(process, hierarchy->id))},
+                          {"reason", placement_reason(process, *hierarchy)}});
     }
-    return Json{{"schema", 1}, {"pid", pid}, {"unit", unit.empty() ? Json() : Json(unit)}, {"places", places}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return places;
 }
 
 }  // namespace gpcsup::supervisor

@@ -1,4 +1,4 @@
-// Views of units: status, list, why.
+// Views of units: status, list.
 
 #include <algorithm>
 
@@ -177,34 +177,6 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
                 {"supervisor", supervisor_header()},
                 {"units", std::move(units)},
                 {"unattributed", unattributed}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Views::Answer Views::why(std::string_view name) {
-    if (name.find_first_not_of("0123456789") == std::string_view::npos && !name.empty()) {
-        return why_process(name);  // no unit's name has only digits
-    }
-    const units::UnitState* state = from_.engine.find(name);
-    if (state == nullptr) {
-        return base::refuse(ENOENT, "there is no unit " + std::string(name), "`gpcsup list` shows them");
-    }
-    Json causes = Json::array();
-    std::vector<std::string> chain{std::string(name)};
-    for (const std::string& cause : from_.engine.why(name)) {
-        if (cause != name) {
-            chain.push_back(cause);
-        }
-    }
-    for (const std::string& unit : chain) {
-        const units::UnitState* one = from_.engine.find(unit);
-        const Json event = from_.chronicle.last_event_of(unit);
-        causes.push_back({{"unit", unit},
-                          {"state", one == nullptr ? "unknown" : units::name_of(one->state)},
-                          {"reason", one == nullptr ? "there is no such unit" : from_.engine.reason(unit)},
-                          {"time", event.is_object() ? event["time"] : Json()},
-                          {"seq", event.is_object() ? event["seq"] : Json()}});
-    }
-    return Json{{"schema", 1}, {"unit", name}, {"state", units::name_of(state->state)}, {"causes", causes}}
         .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -1,10 +1,12 @@
 #include "sys/affinity.h"
 
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <set>
 #include <string>
 
@@ -16,6 +18,15 @@ constexpr std::size_t words_at_most = 128;  // 8,192: the kernel's own limit
 // A process that starts a thread between any two passes for ever cannot be caught by passes; this many prove
 // ill will.
 constexpr int passes_at_most = 64;
+
+// /proc/PID/task has a link for each thread beside its own two: cheaper to ask than any list. A kernel that
+// counts otherwise only makes the list be read.
+bool has_one_thread(pid_t pid) {
+    char path[32];
+    (void)std::snprintf(path, sizeof path, "/proc/%d/task", pid);
+    struct stat status {};
+    return ::stat(path, &status) == 0 && status.st_nlink == 3;
+}
 
 std::string describe(pid_t thread) {
     return "thread " + std::to_string(thread);
@@ -46,10 +57,32 @@ base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
     return base::fail(EINVAL, "read the CPUs of", describe(thread));
 }
 
-base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
-    if (auto stat = files_.stat(process.pid); !stat || stat->start_time != process.start_time) {
+// With one thread there is no list to read: its leader is counted until the whole process has gone, so a
+// process that has one thread afterwards has had no other since.
+base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId process,
+                                                            const base::CpuList& cpus) {
+    const auto before = files_.stat(process.pid);
+    if (!before || before->start_time != process.start_time) {
         return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
     }
+    if (before->threads != 1) {
+        return Single::has_more;
+    }
+    if (auto set = set_thread(process.pid, cpus); !set) {
+        return base::pass(set);
+    }
+    return has_one_thread(process.pid) ? Single::done : Single::has_more;
+}
+
+base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
+    const auto single = set_single(process, cpus);
+    if (!single) {
+        return std::unexpected(single.error());
+    }
+    return *single == Single::done ? base::Result<>() : set_threads(process, cpus);
+}
+
+base::Result<> RealAffinity::set_threads(base::ProcessId process, const base::CpuList& cpus) {
     // A thread inherits the mask of the one that made it, so a pass that meets only threads already set has
     // met them all: whoever could have made an unset one is set, and was before that pass began.
     std::set<pid_t> done;

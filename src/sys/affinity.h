@@ -27,6 +27,9 @@ class RealAffinity final : public Affinity {
     base::Result<base::CpuList> get(pid_t thread) override;
 
   private:
+    enum class Single { done, has_more };
+    base::Result<Single> set_single(base::ProcessId process, const base::CpuList& cpus);
+    base::Result<> set_threads(base::ProcessId process, const base::CpuList& cpus);
     ProcFiles& files_;
 };
 

@@ -192,6 +192,8 @@ base::Result<> FakeMachine::send(base::ProcessId process, int signal) {
         exit(process.pid);
     } else if (signal == SIGSTOP) {
         (*task)->state = 'T';
+    } else if (signal == SIGCONT && (*task)->state == 'T') {
+        (*task)->state = 'R';
     }
     return {};
 }

@@ -69,7 +69,7 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
     Nanoseconds boot() override { return now_; }
     base::Result<Nanoseconds> process(pid_t pid) override;
     base::Result<base::Fd> open(base::ProcessId process) override;  // always ENOSYS: there is nothing to poll
-    base::Result<> send(base::ProcessId process, int signal) override;  // SIGKILL: exits; SIGSTOP: is stopped
+    base::Result<> send(base::ProcessId process, int signal) override;  // SIGKILL: exits; SIGSTOP, SIGCONT
 
   private:
     base::Result<Task*> look(pid_t pid);

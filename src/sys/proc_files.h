@@ -54,6 +54,13 @@ struct ProcIdentity {
     std::vector<gid_t> groups;
 };
 base::Result<ProcIdentity> parse_identity(std::string_view status);
+struct ProcUsers {  // who the kernel takes the process to be
+    uid_t real = 0;
+    uid_t effective = 0;
+    uid_t saved = 0;
+};
+// The line Uid of /proc/PID/status; empty when it is not there.
+std::optional<ProcUsers> users_of(std::string_view status);
 
 [[nodiscard]] std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks);
 

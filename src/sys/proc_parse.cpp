@@ -144,6 +144,25 @@ base::Result<ProcIdentity> parse_identity(std::string_view status) {
     return identity;
 }
 
+std::optional<ProcUsers> users_of(std::string_view status) {
+    constexpr std::string_view key = "\nUid:";
+    const auto place = status.find(key);
+    if (place == std::string_view::npos) {
+        return std::nullopt;
+    }
+    std::string_view rest = status.substr(place + key.size());
+    ProcUsers users;
+    for (uid_t* user : {&users.real, &users.effective, &users.saved}) {
+        rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
+        const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), *user);
+        if (error != std::errc{}) {
+            return std::nullopt;
+        }
+        rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    }
+    return users;
+}
+
 std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks) {
     static const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
     return ticks * (1'000'000'000u / per_second);

@@ -69,6 +69,7 @@ struct Declaration {
     std::string user;
     std::string group;
     std::map<std::string, std::string> environment;
+    bool environment_only = false;  // and nothing that is inherited (release agents)
     std::string directory;
     std::optional<int> nice;
     std::optional<unsigned> umask;

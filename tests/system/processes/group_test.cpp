@@ -41,8 +41,9 @@ struct Setup {
     }
     // Steps as the loop would: at the tracker's news, or when the step asks for another.
     GroupKill::Status kill() {
-        GroupKill kill(*watcher->table, watcher->files, watcher->signals, watcher->clocks, *watcher->tracker,
-                       watcher->group(0), seconds(5));
+        GroupKill kill(
+            {*watcher->table, watcher->files, watcher->signals, watcher->clocks, *watcher->tracker},
+            watcher->group(0), seconds(5));
         auto status = kill.step();
         while (!status.over()) {
             watcher->watch(std::chrono::ceil<milliseconds>(status.again));

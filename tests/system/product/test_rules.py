@@ -189,7 +189,7 @@ place = {{ tenant = "/shells/%P" }}
         self.order(supervisor, self.SHELL)
         shell = int(self.back.line())
         text = supervisor.gpcsup("why", shell).stdout
-        self.assertRegex(text, rf"(?m)^tenant:/shells/{shell}: rule 2 \(.*gpcsup\.toml:\d+\), which placed it or an ancestor$")
+        self.assertRegex(text, rf"(?m)^  in tenant:/shells/{shell}: rule 2 \(.*gpcsup\.toml:\d+\), which placed it or an ancestor$")
         self.assertIn("compute:/: nobody placed it\n", text)
         supervisor.gpcsup("attach", shell, "compute:/")
         self.assertIn("compute:/: placed explicitly", supervisor.gpcsup("why", shell).stdout)

@@ -224,6 +224,52 @@ TEST_CASE_METHOD(Fixture, "a move gives the whole new set") {
     }
 }
 
+TEST_CASE_METHOD(Fixture, "a child told of after a move has not kept the mask of before it") {
+    const auto narrow = group("/narrow");
+    const auto wide = group("/wide");
+    const auto free = group("/free");
+    REQUIRE(put(narrow, cpus("1")));
+    REQUIRE(put(wide, cpus("0-2")));
+    test::FakeLog log;
+    grouping::Participant* parts[] = {&set};
+    TablePopulation people(host.trees(), *host.table_, nullptr);
+    auto& parent = host.start(10, in(narrow));
+    host.masks_[parent.id()] = *base::parse_cpu_list("1");
+    const auto born = [&](pid_t pid, std::string_view mask) {
+        auto& child = host.start(pid, parent.membership, parent.pid);
+        host.masks_[child.id()] = *base::parse_cpu_list(mask);
+        set.forked(parent, child);
+        return host.mask(pid);
+    };
+    const auto to = GENERATE_REF(wide, free);
+    REQUIRE(grouping::place(host.trees(), parts, people, log, {{parent.id()}, {to}}).result());
+    CHECK(born(11, "1") == effective(to));
+    CHECK(born(12, "1") == effective(to));
+    SECTION("later, a narrow mask is the child's own wish") {
+        host.now_ += std::chrono::seconds(2);
+        CHECK(born(13, "1") == "1");
+        CHECK(host.mask(10) == effective(to));
+    }
+    SECTION("and of others it is so at any time") {
+        auto& other = host.start(20, in(wide));
+        auto& child = host.start(21, in(wide), 20);
+        host.masks_[child.id()] = *base::parse_cpu_list("2");
+        set.forked(other, child);
+        CHECK(host.mask(21) == "2");
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "between groups that ask for nothing a process keeps its own mask") {
+    test::FakeLog log;
+    grouping::Participant* parts[] = {&set};
+    TablePopulation people(host.trees(), *host.table_, nullptr);
+    auto& process = host.start(10);
+    host.masks_[process.id()] = *base::parse_cpu_list("3");
+    CHECK(grouping::place(host.trees(), parts, people, log, {{process.id()}, {group("/free")}}).result());
+    CHECK(host.mask(10) == "3");
+    CHECK(host.affinity_calls_ == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "what was asked outlives CPUs that go and come") {
     const auto a = group("/a");
     const auto b = group("/a/b");

@@ -38,6 +38,7 @@ class FakeHost final : public controllers::Host {
         forest_.drop_hold(group, controller);
     }
     processes::ProcessTable& processes() override { return *table_; }
+    std::chrono::nanoseconds now() override { return now_; }
     base::CpuList online_cpus() override { return online_; }
     base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override {
@@ -101,6 +102,7 @@ class FakeHost final : public controllers::Host {
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;
+    std::chrono::nanoseconds now_{1'000'000'000};
     std::map<base::ProcessId, base::CpuList> masks_;
     std::set<pid_t> forbidden_;  // set_affinity: EPERM
     std::map<grouping::GroupId, CpuTime> times_;

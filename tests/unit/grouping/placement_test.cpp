@@ -1,5 +1,6 @@
 #include "grouping/placement.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <map>
@@ -30,12 +31,17 @@ struct Part final : Participant {
     std::map<std::pair<unsigned, pid_t>, GroupId> machine;
     std::set<unsigned> refuse_in;
     std::set<unsigned> fail_in;
+    std::set<pid_t> refused;  // processes
+    std::set<pid_t> fails;
+    std::size_t at_most = 1000;
     int reservations = 0;
 
     Part(std::string own, std::string& shared) : name(std::move(own)), trail(&shared) {}
-    base::Result<> can_attach(HierarchyId hierarchy, std::span<const Transfer>) override {
+    base::Result<> can_attach(HierarchyId hierarchy, std::span<const Transfer> transfers) override {
         *trail += name + "?" + std::to_string(hierarchy.value) + " ";
-        if (refuse_in.contains(hierarchy.value)) {
+        const bool named = std::ranges::any_of(
+            transfers, [this](const Transfer& each) { return refused.contains(each.process.pid); });
+        if (named || transfers.size() > at_most || refuse_in.contains(hierarchy.value)) {
             return base::refuse(EACCES, name + " refuses");
         }
         ++reservations;
@@ -49,6 +55,9 @@ struct Part final : Participant {
         *trail += name + "!" + std::to_string(hierarchy.value) + " ";
         bool first = true;
         for (const Transfer& each : transfers) {
+            if (fails.contains(each.process.pid)) {
+                return base::refuse(EPERM, name + " fails");
+            }
             if (fail_in.contains(hierarchy.value) && !first) {
                 return base::refuse(EPERM, name + " fails halfway");
             }
@@ -149,11 +158,44 @@ TEST_CASE_METHOD(Fixture, "processes move in several hierarchies at once") {
 TEST_CASE_METHOD(Fixture, "a refusal anywhere leaves all where they were, and every refusal is told") {
     two.refuse_in = {1, 2};
     const auto outcome = move({p, q}, {a, b});
-    CHECK(outcome.refusals.size() == 2);
-    CHECK(outcome.result().error().message() == "two refuses; 1 more refused");
+    CHECK(outcome.refusals.size() == 4);
+    CHECK(outcome.result().error().message() == "two refuses; 3 more refused");
     CHECK(outcome.moved.empty());
-    CHECK(trail == "one?1 two?1 one?2 two?2 onex2 onex1 ");
+    // Who refuses many is asked about each, to know whose fault it is.
+    CHECK(trail == "one?1 two?1 two?1 two?1 one?2 two?2 two?2 two?2 onex2 onex1 ");
     CHECK(nothing_changed());
+}
+
+TEST_CASE_METHOD(Fixture, "what is refused is told by process") {
+    SECTION("when it may not be moved") {
+        two.refused = {q.pid};
+        const auto outcome = move({p, q}, {a, b});
+        REQUIRE(outcome.refusals.size() == 2);
+        for (const Refusal& refusal : outcome.refusals) {
+            CHECK(refusal.process == q);
+        }
+        CHECK(outcome.refusals[0].group == a);
+        CHECK(outcome.refusals[1].group == b);
+        CHECK(nothing_changed());
+    }
+    SECTION("when the machine does not let it") {
+        two.fails = {q.pid};
+        const auto outcome = move({p, q}, {a});
+        REQUIRE(outcome.refusals.size() == 1);
+        CHECK(outcome.refusals[0].process == q);
+        CHECK(outcome.refusals[0].error.code == EPERM);
+        CHECK(people.where[p] == home);
+        CHECK(machine_is_home());
+        CHECK(trail.ends_with("abandon"));
+    }
+    SECTION("not when only all of them together are too many") {
+        two.at_most = 1;
+        const auto outcome = move({p, q}, {a});
+        REQUIRE(outcome.refusals.size() == 1);
+        CHECK_FALSE(outcome.refusals[0].process.has_value());
+        CHECK(outcome.refusals[0].group == a);
+        CHECK(nothing_changed());
+    }
 }
 
 TEST_CASE_METHOD(Fixture, "an attach that fails halfway is taken back everywhere") {

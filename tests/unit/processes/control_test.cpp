@@ -3,51 +3,13 @@
 #include <catch2/catch.hpp>
 #include <csignal>
 
+#include "processes/telling_tracker.h"
 #include "processes/world.h"
 
 using namespace gpcsup;
 using namespace gpcsup::tests;
 using processes::GroupKill;
 using processes::TaskCount;
-
-namespace {
-
-// A death by signal is told like any other.
-class TellingTracker final : public processes::Tracker {
-  public:
-    explicit TellingTracker(World& world) : world_(world) {}
-    [[nodiscard]] processes::TrackingQuality quality() const override {
-        return processes::TrackingQuality::exact;
-    }
-    [[nodiscard]] int descriptor() const override { return -1; }
-    base::Result<processes::Progress> on_readable(std::size_t) override { return processes::Progress::empty; }
-    base::Result<> drain() override {
-        world_.tracker->drain().value();
-        if (rounds_ > 0) {
-            --rounds_;
-            for (const pid_t pid : bombs) {
-                if (world_.machine.exists(pid) && world_.machine.at(pid).state == 'R') {
-                    bombs_next.push_back(world_.fork(pid));
-                }
-            }
-            bombs.insert(bombs.end(), bombs_next.begin(), bombs_next.end());
-            bombs_next.clear();
-        }
-        world_.reap_as_init();
-        world_.tracker->drain().value();
-        world_.reader->drain(*world_.tracker).value();
-        REQUIRE(world_.lineage->resync());
-        return {};
-    }
-    std::vector<pid_t> bombs;
-    std::vector<pid_t> bombs_next;
-    int rounds_ = 0;
-
-  private:
-    World& world_;
-};
-
-}  // namespace
 
 TEST_CASE("a group is frozen, then killed, and nobody else is") {
     World world;
@@ -58,7 +20,7 @@ TEST_CASE("a group is frozen, then killed, and nobody else is") {
     TellingTracker tracker(world);
     tracker.bombs = {child};
     tracker.rounds_ = 6;
-    GroupKill kill(*world.table, world.machine, world.machine, world.machine, tracker, world.group("a"),
+    GroupKill kill({*world.table, world.machine, world.machine, world.machine, tracker}, world.group("a"),
                    std::chrono::seconds(5));
     GroupKill::Status status;
     for (int step = 0; step < 20 && !status.over(); ++step) {
@@ -80,7 +42,7 @@ TEST_CASE("those that cannot be killed are named when time is up") {
     world.machine.at(web).immune = true;
     world.machine.at(web).state = 'D';
     TellingTracker tracker(world);
-    GroupKill kill(*world.table, world.machine, world.machine, world.machine, tracker, world.group("a"),
+    GroupKill kill({*world.table, world.machine, world.machine, world.machine, tracker}, world.group("a"),
                    std::chrono::seconds(5));
     auto status = kill.step();
     CHECK(status.phase == GroupKill::Phase::killing);

@@ -76,3 +76,14 @@ TEST_CASE("ignored signals of a status file") {
     CHECK(sys::ignores_signal("Name:\tx\n", SIGCHLD) == std::nullopt);
     CHECK(sys::ignores_signal("Name:\tx\nSigIgn:\t", SIGCHLD) == std::nullopt);
 }
+
+TEST_CASE("the users of a process") {
+    const auto users = sys::users_of("Name:\tx y\nUid:\t1000\t0\t1001\t1002\nGid:\t5\t5\t5\t5\n");
+    REQUIRE(users.has_value());
+    CHECK(users->real == 1000);
+    CHECK(users->effective == 0);
+    CHECK(users->saved == 1001);
+    CHECK_FALSE(sys::users_of("Name:\tx\nGid:\t5\t5\t5\t5\n").has_value());
+    CHECK_FALSE(sys::users_of("Name:\tx\nUid:\t1000\t0\n").has_value());
+    CHECK_FALSE(sys::users_of("").has_value());
+}

@@ -147,3 +147,20 @@ TEST_CASE("affinity reaches every thread of a process") {
     }
     CHECK(affinity.set_process({self->pid, self->start_time + 1}, one).error().code == ESRCH);
 }
+
+TEST_CASE("affinity of a process with one thread") {
+    auto files = sys::RealProcFiles::open();
+    REQUIRE(files);
+    sys::RealAffinity affinity(*files);
+    const auto all = affinity.get(0);
+    REQUIRE(all);
+    base::CpuList one;
+    one.insert(all->numbers().back());
+    Child child;
+    const auto identity = sys::identify(*files, child.pid());
+    REQUIRE(identity);
+    CHECK(affinity.set_process(*identity, one));
+    CHECK(affinity.get(child.pid())->format() == one.format());
+    CHECK(affinity.set_process({identity->pid, identity->start_time + 1}, *all).error().code == ESRCH);
+    CHECK(affinity.get(child.pid())->format() == one.format());
+}

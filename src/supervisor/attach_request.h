@@ -1,0 +1,72 @@
+#pragma once
+// One attach as a client asks for it: names become processes and groups, and every item is judged (is it
+// there, can it be moved, may this caller move it) before anything moves. All that is in the way is told,
+// item by item. It moves nothing itself.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grouping/placement.h"
+#include "supervisor/census.h"
+#include "supervisor/move_rights.h"
+#include "supervisor/placing.h"
+#include "units/engine.h"
+
+namespace gpcsup::supervisor {
+
+enum class ItemKind {
+    process,
+    unit,
+    group,
+    all,  // no single item is to blame
+};
+
+struct RefusedItem {
+    ItemKind kind = ItemKind::all;
+    std::string name;                        // as it was asked for: "4711", "web", "compute:/a"
+    std::optional<base::ProcessId> process;  // where it is known
+    std::string group;                       // HIERARCHY:PATH that it was to get; may be empty
+    base::Error error;
+};
+
+class AttachRequest {
+  public:
+    struct Sources {
+        grouping::Forest& forest;
+        Census& census;
+        units::Engine& engine;
+        Placing& placing;
+        pid_t init_pid;
+    };
+    AttachRequest(const Sources& sources, MoveRights rights) : from_(sources), rights_(std::move(rights)) {}
+
+    void read(std::span<const std::string> what, std::span<const std::string> groups, std::string_view scope);
+    void judge(const control::Caller& caller);      // after read: rights, for each process and group
+    void refuse(const grouping::Refusal& refusal);  // from the placement
+
+    [[nodiscard]] const grouping::PlacementRequest& placement() const { return placement_; }
+    [[nodiscard]] const std::vector<RefusedItem>& refused() const { return refused_; }
+
+  private:
+    void read_group(const std::string& name);
+    void read_word(const std::string& word, std::string_view scope);
+    void read_unit(const std::string& name);
+    void add_tree(const processes::Process& top);
+    base::Result<processes::Process*> find(const std::string& text);
+    [[nodiscard]] base::Error not_tracked(pid_t pid) const;
+    [[nodiscard]] base::Result<> movable(const processes::Process& process) const;
+    [[nodiscard]] std::string target_names() const;
+
+    Sources from_;
+    MoveRights rights_;
+    grouping::PlacementRequest placement_;
+    std::vector<RefusedItem> refused_;
+};
+
+// One error for all of them: a line for each, and a code that stands for all (Failed when they differ).
+[[nodiscard]] base::Error summary(std::span<const RefusedItem> refused);
+[[nodiscard]] Json to_json(const RefusedItem& item);  // docs/bus.md, Attach
+
+}  // namespace gpcsup::supervisor

@@ -1,0 +1,100 @@
+// Requests: attach. What is asked for is read and judged in attach_request.h, moved by the placement of room
+// grouping.
+
+#include "supervisor/attach_request.h"
+#include "supervisor/requests.h"
+
+namespace gpcsup::supervisor {
+
+using control::Caller;
+
+namespace {
+
+constexpr std::string_view thread_refused =
+    "a thread cannot be moved apart from its process: places, CPU time and limits are a process's";
+constexpr std::string_view thread_hint =
+    "without --thread the whole process is moved; `taskset -p` binds one thread within its group's CPUs";
+
+}  // namespace
+
+std::string Requests::refused_attach(const Caller& caller, const AttachRequest& request) {
+    supervisor::Json list = supervisor::Json::array();
+    for (const RefusedItem& item : request.refused()) {
+        supervisor::Json body = to_json(item);
+        list.push_back(body);
+        if (item.process) {
+            body["start"] = item.process->start_time;
+        }
+        body["reason"] = body["error"];
+        body.erase("error");
+        body["uid"] = caller.uid;
+        refusals_.note("refused-attach", body, monotonic_now_ns());
+    }
+    return supervisor::Json{{"schema", 1}, {"moved", supervisor::Json::array()}, {"refused", list}}.dump(
+        -1, ' ', false, supervisor::Json::error_handler_t::replace);
+}
+
+std::string Requests::attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome) {
+    supervisor::Json moved = supervisor::Json::array();
+    auto changed = outcome.moved.begin();  // both are in order of their identities
+    for (const base::ProcessId id : request.placement().processes) {
+        const bool already = changed == outcome.moved.end() || changed->process != id;
+        changed += already ? 0 : 1;
+        const processes::Process* process = own_.census_->table().find(id);
+        if (process == nullptr) {
+            continue;
+        }
+        if (!already) {
+            own_.services_->moved(own_.views_->unit_of(*process), *process);
+        }
+        moved.push_back({{"pid", id.pid},
+                         {"threads", process->threads},
+                         {"already", already},
+                         {"place", own_.views_->place_of(*process)}});
+    }
+    return supervisor::Json{{"schema", 1}, {"moved", moved}, {"warnings", supervisor::Json::array()}}.dump();
+}
+
+base::Result<std::string> Requests::attach(const Caller& caller, Names what, Names groups, Text scope,
+                                           control::Refused refused) {
+    if (scope == "thread") {
+        return base::refuse(EOPNOTSUPP, thread_refused, thread_hint);
+    }
+    if (scope != "process" && scope != "tree") {
+        return base::refuse(EINVAL, "attach what? scope \"process\", \"tree\" or \"thread\"");
+    }
+    if (what.empty() || groups.empty()) {
+        return base::refuse(EINVAL, what.empty() ? "no process or unit is named" : "no group is named");
+    }
+    own_.census_->take_news();
+    AttachRequest request({own_.forest_, *own_.census_, *own_.engine_, *own_.placing_, own_.here_.init_pid},
+                          MoveRights(own_.forest_, own_.census_->table(), own_.census_->files(),
+                                     [this](const Caller& who, grouping::GroupId group) {
+                                         return may_manage(who, group, grouping::Manage::attach);
+                                     }));
+    request.read(what, groups, scope);
+    request.judge(caller);
+    grouping::PlacementOutcome outcome;
+    if (request.refused().empty()) {
+        own_.enforcer_->expect(request.placement().groups);
+        const auto former = own_.classifier_->hold(request.placement().processes, request.placement().groups);
+        outcome = own_.groups_->attach(*own_.population_, request.placement());
+        if (!outcome.refusals.empty()) {
+            own_.classifier_->put_back(former);
+        }
+        for (const grouping::Refusal& one : outcome.refusals) {
+            request.refuse(one);
+        }
+    }
+    if (!request.refused().empty()) {
+        auto answer = refused_attach(caller, request);
+        return refused == control::Refused::listed ? base::Result<std::string>(std::move(answer))
+                                                   : std::unexpected(summary(request.refused()));
+    }
+    auto answer = attached(request, outcome);
+    own_.census_->lineage().flush_emptied();
+    own_.census_->take_news();
+    return answer;
+}
+
+}  // namespace gpcsup::supervisor
