@@ -149,7 +149,7 @@ TEST_CASE("groups with what they inherited are as they were for a successor") {
     SECTION("also after the journal was compacted") {
         const std::string filler(1000, 'x');
         for (int i = 0; i < 1200; ++i) {
-            second.chronicle_.note("filler", {{"text", filler}});
+            second.chronicle_.note("unit-status", {{"text", filler}});
         }
         // What gpc-init is asked to keep is the compacted journal.
         second.chronicle_.compact_when_grown();
