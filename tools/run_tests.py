@@ -335,7 +335,8 @@ def run_commands(books, commands, words):
 
 def style(books, words):
     run_commands(books, [("style: clang-format", [str(ROOT / "tools/check-format")], 300),
-                         ("style: includes", [str(ROOT / "tools/check-includes")], 60)], words)
+                         ("style: includes", [str(ROOT / "tools/check-includes")], 60),
+                         ("style: conformance", [str(ROOT / "tools/conformance"), "--check"], 60)], words)
     if build(books, "release"):
         run_commands(books, [("style: clang-tidy", [str(ROOT / "tools/check-tidy")], 1200)], words)
 
