@@ -87,7 +87,9 @@ TEST_CASE("an overrun of the process connector ends in the same state as none") 
         }
     }
     watcher.settle();
-    CHECK((watcher.losses > 0) == overruns);
+    if (overruns) {  // on a machine that forks fast enough, also without
+        CHECK(watcher.losses > 0);
+    }
     std::set<pid_t> all = members(watcher, 0);
     CHECK(all.size() == 81);
     CHECK(members(watcher, 1).size() == 2);
