@@ -115,7 +115,8 @@ TEST_CASE("daemons that left session, parent and environment behind die with the
     Setup setup(Watcher::Source::connector);
     setup.start(Load::tree, "10");
     Watcher& watcher = *setup.watcher;
-    for (int attempt = 0; attempt < 300 && members(watcher) < 21; ++attempt) {
+    // More for a moment: the parents in between have not ended yet.
+    for (int attempt = 0; attempt < 300 && members(watcher) != 21; ++attempt) {
         watcher.watch(milliseconds(20));
     }
     CHECK(members(watcher) == 21);
@@ -135,7 +136,7 @@ TEST_CASE("a sweep finds daemons by the marker in their environment, and their g
                 "export GPCSUP_ID=a; exec bash -c "
                 "'for i in 1 2 3 4 5 6 7 8 9 10; do (setsid sleep 1000 &); done; exec sleep 1000'");
     Watcher& watcher = *setup.watcher;
-    for (int attempt = 0; attempt < 300 && members(watcher) < 11; ++attempt) {
+    for (int attempt = 0; attempt < 300 && members(watcher) != 11; ++attempt) {
         watcher.watch(milliseconds(20));
     }
     CHECK(members(watcher) == 11);
