@@ -319,7 +319,8 @@ base::Result<> Connection::wait_gone(std::chrono::nanoseconds timeout) {
             if (!tried && nobody_listens(tried.error().code)) {
                 return {};
             }
-            if (!tried && tried.error().code != EAGAIN) {
+            // ECONNRESET: its last holder closed the socket between connect(2) and our first word.
+            if (!tried && tried.error().code != EAGAIN && tried.error().code != ECONNRESET) {
                 return tried;
             }
         }

@@ -258,6 +258,19 @@ TEST_CASE("A supervisor that ends is waited for") {
     CHECK(within(waiting));
 }
 
+TEST_CASE("A supervisor that ends breaks connections off before their first word, and is waited for") {
+    FakeSupervisor fake(Manner::answers);
+    control::Client client(fake.runtime());
+    REQUIRE(client.open());
+    auto waiting = std::async(std::launch::async, [&] { return client.wait_gone(0ns); });
+    const std::uint64_t before = fake.seen().calls;
+    fake.kill();
+    fake.serve(Manner::drops_at_once);
+    fake.wait_for_calls(before + 10);
+    fake.vanish();
+    CHECK(within(waiting));
+}
+
 TEST_CASE("Signalled events arrive; a replacement is told, because something may have been missed") {
     FakeSupervisor fake(Manner::answers);
     control::Client client(fake.runtime());

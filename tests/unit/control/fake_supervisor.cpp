@@ -193,6 +193,12 @@ int on_connection(sd_event_source*, int listener, std::uint32_t, void* userdata)
 
 [[noreturn]] void serve_forever(Server server) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (server.manner == Manner::drops_at_once) {  // waits for nothing, to be faster than the client
+        if (const int socket = ::accept4(server.listener, nullptr, nullptr, SOCK_CLOEXEC); socket >= 0) {
+            ::close(socket);
+            note(server);
+        }
+    }
     sd_event_new(&server.event);
     sd_event_add_io(server.event, nullptr, server.listener, POLLIN, on_connection, &server);
     sd_event_loop(server.event);

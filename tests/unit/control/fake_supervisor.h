@@ -28,10 +28,11 @@ struct Seen {
 };
 
 enum class Manner {
-    answers,           // every call is answered
-    swallows_calls,    // reads calls and never answers, except Hello
-    dies_at_calls,     // ends itself at the first call that is not Hello, unanswered
-    drops_connections  // accepts and closes
+    answers,            // every call is answered
+    swallows_calls,     // reads calls and never answers, except Hello
+    dies_at_calls,      // ends itself at the first call that is not Hello, unanswered
+    drops_connections,  // accepts and closes
+    drops_at_once       // the same, often before the client could say its first word
 };
 
 class FakeSupervisor {
