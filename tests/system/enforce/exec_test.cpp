@@ -79,7 +79,7 @@ TEST_CASE("a service has its own session, no foreign descriptor, nothing blocked
     const Run result =
         run(request_for({"/bin/sh", "-c",
                          "ls /proc/self/fd | tr '\\n' ' '; echo; cut -d' ' -f1,6 /proc/$$/stat; "
-                         "grep -E 'Sig(Blk|Ign)|Shd' /proc/$$/status"}),
+                         "exec grep -E 'Sig(Blk|Ign)|Shd' /proc/self/status"}),
             [] {
                 sigset_t all;
                 sigfillset(&all);
@@ -101,7 +101,7 @@ TEST_CASE("a service has its own session, no foreign descriptor, nothing blocked
     int masks = 0;
     while (lines >> name >> mask) {
         INFO(name);
-        // dash itself may ignore nothing and block nothing at this point.
+        // Of the process itself: dash blocks everything for a moment whenever it forks.
         CHECK(mask == "0000000000000000");
         ++masks;
     }

@@ -44,7 +44,7 @@ def service(script, place="", more=""):
 
 
 UNITS = {
-    "counter": service(COUNTER, 'tenant = "/acme/web"\n'),
+    "counter": service(COUNTER, 'tenant = "/acme/web"\n', 'restart = "no"\n'),
     "bomb": service(BOMB, 'tenant = "/acme"\n', "stop_timeout = \"2s\"\n"),
     "bystander": 'enabled = false\n[service]\ncommand = ["sleep", "100000"]\n[place]\ntenant = "/other"\n',
 }
