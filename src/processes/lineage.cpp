@@ -108,6 +108,7 @@ void Lineage::forked(const Event& event) {
     }
     if (Process* child = insert(
             event, parent->has(process_dead) ? forest_.intern(table_.places(*parent)) : parent->membership)) {
+        child->flags |= parent->flags & process_helper;
         observer_.on_fork(parent, *child);
     }
 }
@@ -202,7 +203,7 @@ void Lineage::executed(Process& process) {
             } else if (answer.how != Attribution::nobody) {
                 ledger_.before_move(process);
                 table_.move(process, answer.membership);
-                process.flags &= ~static_cast<std::uint32_t>(process_stray);
+                process.flags &= ~static_cast<std::uint32_t>(process_stray | process_helper);
                 remember(process, answer.how);
                 observer_.on_attributed(process, answer.how);
             }

@@ -18,7 +18,7 @@ enum ProcessFlag : std::uint32_t {
     process_orphan = 1u << 2,   // became gpc-init's child without an intent
     process_moved = 1u << 3,    // its membership is not the one it was born with
     process_stray = 1u << 4,    // nobody could say whose it is: in the root groups
-    process_helper = 1u << 10,  // one of our own programs, not a service
+    process_helper = 1u << 10,  // one of our own programs, or what it started for itself: not a service
     process_recount = 1u << 5,  // `threads` may be off (events were lost): ask /proc at each exit of a thread
     process_unsettled = 1u << 6,  // a child of it has died since the last settle round
     process_autoreaps =

@@ -98,9 +98,10 @@ void AttachRequest::read_word(const std::string& word, std::string_view scope) {
         refused_.push_back({ItemKind::process, word, {}, target_names(), std::move(process.error())});
         return;
     }
-    if (auto possible = movable(**process); !possible) {
-        refused_.push_back(
-            {ItemKind::process, word, (*process)->id(), target_names(), std::move(possible.error())});
+    if ((*process)->has(processes::process_helper)) {
+        refused_.push_back({ItemKind::process, word, (*process)->id(), target_names(),
+                            base::refuse(EINVAL, "it is one of gpcsup's own programs, which stay where they are")
+                                .error()});
         return;
     }
     if (scope == "tree") {
@@ -172,15 +173,6 @@ base::Error AttachRequest::not_tracked(pid_t pid) const {
     }
     return error(EINVAL, "it does not descend from this gpc-init and cannot be tracked",
                  "start it with `gpcsup run` or as a unit");
-}
-
-base::Result<> AttachRequest::movable(const processes::Process& process) const {
-    const processes::Process* parent = from_.census.table().find(process.parent);
-    if (process.has(processes::process_helper) ||
-        (parent != nullptr && parent->has(processes::process_helper))) {
-        return base::refuse(EINVAL, "it is one of gpcsup's own programs, which stay where they are");
-    }
-    return {};
 }
 
 void AttachRequest::add_tree(const processes::Process& top) {

@@ -56,7 +56,6 @@ class AttachRequest {
     void add_tree(const processes::Process& top);
     base::Result<processes::Process*> find(const std::string& text);
     [[nodiscard]] base::Error not_tracked(pid_t pid) const;
-    [[nodiscard]] base::Result<> movable(const processes::Process& process) const;
     [[nodiscard]] std::string target_names() const;
 
     Sources from_;

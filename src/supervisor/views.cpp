@@ -45,13 +45,6 @@ std::string Views::unit_of(const processes::Process& process) const {
     return from_.placing.unit_of(from_.table.place(process, Placing::unit_hierarchy));
 }
 
-// Our own programs are no services: gpc-init's helpers, and what those start for themselves.
-bool Views::is_ours(const processes::Process& process) const {
-    const processes::Process* parent = from_.table.find(process.parent);
-    return process.has(processes::process_helper) ||
-           (parent != nullptr && parent->has(processes::process_helper));
-}
-
 Json Views::place_of(const processes::Process& process) const {
     Json place = Json::object();
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
@@ -122,7 +115,7 @@ Views::Answer Views::processes(const control::Caller& caller, std::string_view w
     }
     std::vector<const processes::Process*> members;
     from_.table.for_each_member_below(top, [&](processes::Process& process) {
-        if (!is_ours(process)) {
+        if (!process.has(processes::process_helper)) {
             members.push_back(&process);
         }
     });
@@ -140,7 +133,7 @@ Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& comm
     const grouping::Group& group = *from_.forest.group(id);
     Json members = Json::array();
     from_.table.for_each_member(id, [&](processes::Process& process) {
-        if (!is_ours(process)) {
+        if (!process.has(processes::process_helper)) {
             const auto [command, is_new] = commands.try_emplace(process.pid);
             if (is_new) {  // a process is in the tree of every hierarchy
                 command->second = command_of(caller, process.pid);

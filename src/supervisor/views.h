@@ -72,7 +72,6 @@ class Views {
     [[nodiscard]] Json placement_reasons(const processes::Process& process) const;
     [[nodiscard]] std::string placement_reason(const processes::Process& process,
                                                const grouping::Hierarchy& hierarchy) const;
-    [[nodiscard]] bool is_ours(const processes::Process& process) const;
     [[nodiscard]] Json supervisor_header();
     [[nodiscard]] Json unit_summary(const units::UnitState& state);
     void add_details(Json& unit, const units::UnitState& state, std::string_view detail);

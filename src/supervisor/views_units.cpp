@@ -172,7 +172,7 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
     unsigned unattributed = 0;
     from_.table.for_each_member(
         from_.forest.hierarchy(Placing::unit_hierarchy)->root,
-        [&](processes::Process& process) { unattributed += is_ours(process) ? 0 : 1; });
+        [&](processes::Process& process) { unattributed += process.has(processes::process_helper) ? 0 : 1; });
     return Json{{"schema", 1},
                 {"supervisor", supervisor_header()},
                 {"units", std::move(units)},

@@ -147,6 +147,20 @@ TEST_CASE("an unexplained child of gpc-init is attributed") {
         world.tracker->push({.kind = EventKind::fork, .process = pid, .thread = pid, .parent = World::init});
         world.tracker->drain().value();
         CHECK(attributed_as(pid) == Attribution::helper);
+        const pid_t child = world.fork(pid);
+        world.tracker->drain().value();
+        CHECK(world.table->find(child)->has(processes::process_helper));
+    }
+    SECTION("what was taken for a helper until its exec is a service like any other") {
+        const pid_t pid = world.machine.fork(World::init);
+        world.tracker->push({.kind = EventKind::fork, .process = pid, .thread = pid, .parent = World::init});
+        world.tracker->drain().value();
+        world.machine.at(pid).environment = std::string("GPCSUP_ID=other\0", 16);
+        world.origins.markers["other"] = world.places("b");
+        world.exec(pid);
+        world.tracker->drain().value();
+        CHECK(world.place(pid) == "b");
+        CHECK_FALSE(world.table->find(pid)->has(processes::process_helper));
     }
     SECTION("an orphan met before its parent's fork was told") {
         const pid_t parent = world.fork(web);
