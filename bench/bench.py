@@ -23,6 +23,7 @@ import peers
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MEASURES = ["start", "memory", "restart", "status", "stop"]
 DEADLINE = 120.0
+PLACE = "/dev/shm"  # a tmpfs, as /run is where all of these keep what they need while they run
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -67,7 +68,7 @@ class Run:
     """One supervisor with its services, from start to stop."""
 
     def __init__(self, kind, count, programs):
-        self.place = pathlib.Path(tempfile.mkdtemp(prefix="gb-", dir="/tmp"))
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="gb-", dir=PLACE))
         self.peer = kind(self.place, count, programs)
         self.count = count
         self.pause = str(programs["pause"])

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 static char** command;
+static sigset_t inherited;
 
 static pid_t start(void) {
     const pid_t child = vfork();
     if (child == 0) {
+        sigprocmask(SIG_SETMASK, &inherited, NULL);
         execv(command[0], command);
         _exit(127);
     }
@@ -29,10 +31,11 @@ int main(int argc, char** argv) {
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
+    /* Before the first start: the last service speaks before we would come to it, and SIGTERM may be next. */
+    sigprocmask(SIG_BLOCK, &set, &inherited);
     for (int made = 0; made < count; made++) {
         children[made] = start();
     }
-    sigprocmask(SIG_BLOCK, &set, NULL);
     int number = 0;
     while (sigwait(&set, &number) == 0 && number != SIGTERM) {
         pid_t gone;

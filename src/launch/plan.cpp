@@ -93,7 +93,39 @@ std::uint32_t flags_of(const LaunchRequest& request) {
     return flags;
 }
 
+// Which number a descriptor of ours has in the child.
+class Numbers {
+  public:
+    Numbers(const LaunchRequest& request, const LaunchTicket& ticket)
+        : first_(ticket.first_number), inherited_(inherited(request, ticket)) {}
+
+    [[nodiscard]] int operator()(int descriptor) const {
+        if (first_ < 0 || descriptor < 0) {
+            return descriptor;
+        }
+        return first_ + static_cast<int>(std::ranges::find(inherited_, descriptor) - inherited_.begin());
+    }
+
+  private:
+    int first_;
+    std::vector<int> inherited_;
+};
+
 }  // namespace
+
+std::vector<int> inherited(const LaunchRequest& request, const LaunchTicket& ticket) {
+    std::vector<int> all = request.passed;
+    for (const int descriptor :
+         {request.standard_input, request.standard_output, request.standard_error,
+          request.filter ? request.handover : -1, ticket.slots_descriptor, ticket.status_descriptor}) {
+        if (descriptor >= 0) {
+            all.push_back(descriptor);
+        }
+    }
+    std::ranges::sort(all);
+    all.erase(std::ranges::unique(all).begin(), all.end());
+    return all;
+}
 
 base::Result<std::vector<std::byte>> serialise(const LaunchRequest& request, const LaunchTicket& ticket) {
     if (auto checked = check(request); !checked) {
@@ -103,12 +135,13 @@ base::Result<std::vector<std::byte>> serialise(const LaunchRequest& request, con
     wire::LaunchPlan plan;
     plan.flags = flags_of(request);
     plan.slot = ticket.slot;
-    plan.slots_fd = ticket.slots_descriptor;
-    plan.status_fd = ticket.status_descriptor;
-    plan.handover_fd = request.filter ? request.handover : -1;
-    plan.stdin_fd = request.standard_input;
-    plan.stdout_fd = request.standard_output;
-    plan.stderr_fd = request.standard_error;
+    const Numbers number(request, ticket);
+    plan.slots_fd = number(ticket.slots_descriptor);
+    plan.status_fd = number(ticket.status_descriptor);
+    plan.handover_fd = request.filter ? number(request.handover) : -1;
+    plan.stdin_fd = number(request.standard_input);
+    plan.stdout_fd = number(request.standard_output);
+    plan.stderr_fd = number(request.standard_error);
     plan.init_pid = request.init_pid;
     plan.uid = request.uid;
     plan.gid = request.gid;
@@ -129,7 +162,9 @@ base::Result<std::vector<std::byte>> serialise(const LaunchRequest& request, con
     plan.limits = blob.optional_array(request.limits);
     plan.affinity = blob.optional_array(request.affinity);
     plan.memory_nodes = blob.optional_array(request.memory_nodes);
-    plan.passed_fds = blob.optional_array(request.passed);
+    std::vector<std::int32_t> passed(request.passed.size());
+    std::ranges::transform(request.passed, passed.begin(), number);
+    plan.passed_fds = blob.optional_array(passed);
     if (request.filter) {
         plan.filter = blob.optional_array(*request.filter);
     }
@@ -149,18 +184,6 @@ base::Result<base::Fd> seal(std::span<const std::byte> blob) {
         return base::fail(errno, "seal", "a launch plan");
     }
     return memfd;
-}
-
-std::vector<int> inherited(const LaunchRequest& request, const LaunchTicket& ticket) {
-    std::vector<int> all = request.passed;
-    for (const int descriptor :
-         {request.standard_input, request.standard_output, request.standard_error,
-          request.filter ? request.handover : -1, ticket.slots_descriptor, ticket.status_descriptor}) {
-        if (descriptor >= 0) {
-            all.push_back(descriptor);
-        }
-    }
-    return all;
 }
 
 }  // namespace gpcsup::launch

@@ -62,6 +62,7 @@ struct LaunchTicket {
     std::uint32_t slot = 0;
     int slots_descriptor = -1;
     int status_descriptor = -1;
+    int first_number = -1;  // the child has what inherited() lists from this number on; -1 = as they are here
 };
 
 // EINVAL: no absolute path, no argv, a NUL inside a string, a filter without a handover socket.
@@ -70,7 +71,7 @@ base::Result<std::vector<std::byte>> serialise(const LaunchRequest& request, con
 // A sealed memfd with the blob: nobody can change it any more.
 base::Result<base::Fd> seal(std::span<const std::byte> blob);
 
-// The descriptors of the request and ticket that gpc-exec must inherit.
+// The descriptors of the request and ticket that gpc-exec must inherit, each once.
 std::vector<int> inherited(const LaunchRequest& request, const LaunchTicket& ticket);
 
 }  // namespace gpcsup::launch

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -24,31 +25,52 @@ alignas(64)
 
 struct ChildWork {
     const int* descriptors;
-    std::size_t count;
+    int count;
+    int first;  // where they go; -1 = they are inherited as they are
     const char* program;
     char* const* arguments;
     char* const* environment;
     wire::StartSlot* slot;
 };
 
-// Runs in the parent's memory on a stack of its own, with every signal blocked. Raw system calls only: what a
-// library or a sanitizer would note down here, it would note down in the parent.
-[[gnu::noinline]] __attribute__((no_sanitize("address", "undefined"))) void run_child(ChildWork* work) {
-    for (std::size_t i = 0; i < work->count; ++i) {
-        syscall(SYS_fcntl, work->descriptors[i], F_SETFD, 0);
-    }
-    syscall(SYS_execve, work->program, work->arguments, work->environment);
-    work->slot->error.store(errno, std::memory_order_relaxed);
+#define GPCSUP_CHILD __attribute__((no_sanitize("address", "undefined")))
+
+[[noreturn, gnu::noinline]] GPCSUP_CHILD void give_up(ChildWork* work, int error) {
+    work->slot->error.store(error, std::memory_order_relaxed);
     work->slot->step.store(static_cast<std::uint32_t>(wire::ExecStep::plan), std::memory_order_release);
     for (;;) {
         syscall(SYS_exit, wire::exec_failed_status);
     }
 }
 
+// Until here the descriptor table is the parent's: what goes into the lane, it sees and takes out again.
+GPCSUP_CHILD void take_own_table(ChildWork* work) {
+    for (int i = 0; i < work->count && work->first >= 0; ++i) {
+        if (syscall(SYS_dup3, work->descriptors[i], work->first + i, O_CLOEXEC) < 0) {
+            give_up(work, errno);
+        }
+    }
+    const bool cut = work->first >= 0 && syscall(SYS_close_range, work->first + work->count, ~0U,
+                                                 CLOSE_RANGE_UNSHARE) == 0;
+    if (!cut && syscall(SYS_unshare, CLONE_FILES) != 0) {  // before Linux 5.9: a copy of the whole table
+        give_up(work, errno);
+    }
+}
+
+// Runs in the parent's memory on a stack of its own, with every signal blocked. Raw system calls only: what a
+// library or a sanitizer would note down here, it would note down in the parent.
+[[gnu::noinline]] GPCSUP_CHILD void run_child(ChildWork* work) {
+    take_own_table(work);
+    for (int i = 0; i < work->count; ++i) {
+        syscall(SYS_fcntl, work->first < 0 ? work->descriptors[i] : work->first + i, F_SETFD, 0);
+    }
+    syscall(SYS_execve, work->program, work->arguments, work->environment);
+    give_up(work, errno);
+}
+
 // A new stack cannot be returned on through syscall(2)'s own frame, so the call and the child's first jump
 // are one piece.
-__attribute__((no_sanitize("address", "undefined"))) long clone_child(clone_args& arguments,
-                                                                      ChildWork& work) {
+GPCSUP_CHILD long clone_child(clone_args& arguments, ChildWork& work) {
     long result = SYS_clone3;
     auto* function = &run_child;
     auto* parameter = &work;
@@ -95,7 +117,10 @@ base::Result<Spawned> spawn(const SpawnRequest& request) {
     Spawned spawned;
     spawned.status.reset(ends[0]);
     const base::Fd status_writer(ends[1]);
-    const LaunchTicket ticket{request.slot.value, request.slots.descriptor(), status_writer.get()};
+    LaunchTicket ticket{request.slot.value, request.slots.descriptor(), status_writer.get(), -1};
+    std::vector<int> descriptors = inherited(request.launch, ticket);
+    const bool fits = request.lane != nullptr && descriptors.size() < DescriptorLane::width;  // the plan is last
+    ticket.first_number = fits ? request.lane->first() : -1;
     auto blob = serialise(request.launch, ticket);
     if (!blob) {
         return base::pass(blob);
@@ -104,21 +129,21 @@ base::Result<Spawned> spawn(const SpawnRequest& request) {
     if (!plan) {
         return base::pass(plan);
     }
-    std::vector<int> descriptors = inherited(request.launch, ticket);
     descriptors.push_back(plan->get());
+    const int count = static_cast<int>(descriptors.size());
 
     char number[16] = {};
-    std::to_chars(number, number + sizeof(number) - 1, plan->get());
+    std::to_chars(number, number + sizeof(number) - 1, fits ? ticket.first_number + count - 1 : plan->get());
     char name[] = "gpc-exec";
     char* const arguments[] = {name, number, nullptr};
     char* const environment[] = {nullptr};
     wire::StartSlot& slot = request.slots.slot(request.slot);
-    ChildWork work{descriptors.data(), descriptors.size(), request.exec_program.c_str(),
-                   arguments,          environment,        &slot};
+    ChildWork work{descriptors.data(), count,       ticket.first_number, request.exec_program.c_str(),
+                   arguments,          environment, &slot};
 
     int pidfd = -1;
     clone_args clone{};
-    clone.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PIDFD | CLONE_PARENT_SETTID;
+    clone.flags = CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PARENT | CLONE_PIDFD | CLONE_PARENT_SETTID;
     clone.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
     clone.parent_tid = reinterpret_cast<std::uint64_t>(&slot.pid);
     clone.stack = reinterpret_cast<std::uint64_t>(child_stack.data());
@@ -127,6 +152,9 @@ base::Result<Spawned> spawn(const SpawnRequest& request) {
     {
         const BlockedSignals blocked;
         result = clone_child(clone, work);
+    }
+    if (fits) {
+        request.lane->clear(count);
     }
     if (result < 0) {
         return base::fail(static_cast<int>(-result), "start", request.launch.executable);

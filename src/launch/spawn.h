@@ -1,8 +1,8 @@
 #pragma once
-// The one way in which a service is started: clone3 with CLONE_VM | CLONE_VFORK (the same cost whatever the
-// supervisor's size) and CLONE_PARENT (the child belongs to gpc-init from birth). The kernel writes the pid
-// into the start slot before the child runs. Waits for nothing: whether the program was executed is told by
-// the status pipe and the slot.
+// The one way in which a service is started: clone3 with CLONE_VM | CLONE_FILES | CLONE_VFORK (the same cost
+// whatever the supervisor's size, in memory and in descriptors) and CLONE_PARENT (the child belongs to gpc-init
+// from birth). The kernel writes the pid into the start slot before the child runs. Waits for nothing: whether
+// the program was executed is told by the status pipe and the slot.
 
 #include <sys/types.h>
 
@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "launch/descriptor_lane.h"
 #include "launch/plan.h"
 #include "launch/slots.h"
 
@@ -17,6 +18,7 @@ namespace gpcsup::launch {
 
 struct SpawnRequest {
     const LaunchRequest& launch;
+    const DescriptorLane* lane;  // null: the child copies the whole table
     StartSlots& slots;
     SlotId slot;               // acquired, its intent journalled
     std::string exec_program;  // path of gpc-exec

@@ -10,6 +10,7 @@
 
 #include "launch/notify_message.h"
 #include "launch/plan.h"
+#include "launch/descriptor_lane.h"
 #include "launch/slots.h"
 #include "supervisor/census.h"
 #include "supervisor/enforcer.h"
@@ -45,6 +46,7 @@ class Services final : public UnitStates {
         Chronicle& chronicle;
         units::Engine& engine;
         Kills& kills;
+        const launch::DescriptorLane* lane;  // may be null
     };
     Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots);
 

@@ -183,7 +183,7 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
             write_launch(unit.name, live);
         }
     }
-    auto spawned = launch::spawn({request, *slots_, slot, exec_program_});
+    auto spawned = launch::spawn({request, parts_.lane, *slots_, slot, exec_program_});
     if (!spawned) {
         return base::pass(spawned);
     }

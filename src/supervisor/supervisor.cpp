@@ -34,6 +34,10 @@ base::Result<std::unique_ptr<Supervisor>> Supervisor::create(Surroundings here) 
 // ------------------------------------------------------------------------------------------------------------------
 
 base::Result<> Supervisor::boot() {
+    // Before thousands of descriptors arrive; without it every start is merely slower.
+    if (auto lane = launch::DescriptorLane::open()) {
+        lane_.emplace(std::move(*lane));
+    }
     if (auto received = keeper_.receive_all(); !received) {
         return received;
     }
@@ -143,7 +147,7 @@ base::Result<> Supervisor::restore_everything() {
     kills_ = std::make_unique<Kills>(*loop_, *census_, forest_, *chronicle_);
     services_ = std::make_unique<Services>(
         Services::Parts{here_, *loop_, keeper_, *census_, *enforcer_, forest_, *groups_, *controllers_,
-                        *placing_, *chronicle_, *engine_, *kills_},
+                        *placing_, *chronicle_, *engine_, *kills_, lane_ ? &*lane_ : nullptr},
         std::move(*slots));
     jobs_ = std::make_unique<Jobs>(*chronicle_, *services_);
     services_->set_jobs(*jobs_);

@@ -3,8 +3,10 @@
 // go on. This file is wiring and nothing else; each part is in the header it includes.
 
 #include <memory>
+#include <optional>
 
 #include "control/server.h"
+#include "launch/descriptor_lane.h"
 #include "supervisor/applying.h"
 #include "supervisor/classifier.h"
 #include "supervisor/configuration.h"
@@ -86,6 +88,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     Surroundings here_;
     std::unique_ptr<EventLoop> loop_;
     KeeperLink keeper_;
+    std::optional<launch::DescriptorLane> lane_;
     std::unique_ptr<Chronicle> chronicle_;
     journal::States recorded_;  // the fold of the journal that was found; empty once it has been restored
     Configuration configuration_;

@@ -343,7 +343,7 @@ TEST_CASE("gpc-exec itself missing is told as step plan") {
     // No agent: the broken child becomes a child of our own parent, which must not care. So fork first.
     const pid_t agent = fork();
     if (agent == 0) {
-        const auto spawned = launch::spawn({request, *slots, slot, "/no/such/gpc-exec"});
+        const auto spawned = launch::spawn({request, nullptr, *slots, slot, "/no/such/gpc-exec"});
         _exit(spawned && readable(spawned->status.get(), 10s) ? 0 : 1);
     }
     int status = 0;

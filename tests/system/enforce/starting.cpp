@@ -104,12 +104,13 @@ Started start_by_agent(const launch::LaunchRequest& request, launch::StartSlots&
     const Fd ours(ends[0]);
     Fd theirs(ends[1]);
     const std::string exec_program = program("gpc-exec");
+    const auto lane = launch::DescriptorLane::open();
     const pid_t agent = fork();
     if (agent == 0) {
         if (before) {
             before();
         }
-        const auto spawned = launch::spawn({request, slots, *slot, exec_program});
+        const auto spawned = launch::spawn({request, lane ? &*lane : nullptr, slots, *slot, exec_program});
         send_answer(theirs.get(), {spawned ? spawned->pid : 0, spawned ? 0 : spawned.error().code},
                     spawned ? spawned->pidfd.get() : -1, spawned ? spawned->status.get() : -1);
         _exit(0);
