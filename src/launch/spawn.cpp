@@ -35,9 +35,9 @@ struct ChildWork {
 
 #define GPCSUP_CHILD __attribute__((no_sanitize("address", "undefined")))
 
-[[noreturn, gnu::noinline]] GPCSUP_CHILD void give_up(ChildWork* work, int error) {
+[[noreturn, gnu::noinline]] GPCSUP_CHILD void give_up(ChildWork* work, wire::ExecStep step, int error) {
     work->slot->error.store(error, std::memory_order_relaxed);
-    work->slot->step.store(static_cast<std::uint32_t>(wire::ExecStep::plan), std::memory_order_release);
+    work->slot->step.store(static_cast<std::uint32_t>(step), std::memory_order_release);
     for (;;) {
         syscall(SYS_exit, wire::exec_failed_status);
     }
@@ -47,13 +47,13 @@ struct ChildWork {
 GPCSUP_CHILD void take_own_table(ChildWork* work) {
     for (int i = 0; i < work->count && work->first >= 0; ++i) {
         if (syscall(SYS_dup3, work->descriptors[i], work->first + i, O_CLOEXEC) < 0) {
-            give_up(work, errno);
+            give_up(work, wire::ExecStep::streams, errno);
         }
     }
-    const bool cut = work->first >= 0 && syscall(SYS_close_range, work->first + work->count, ~0U,
-                                                 CLOSE_RANGE_UNSHARE) == 0;
+    const bool cut = work->first >= 0 &&
+                     syscall(SYS_close_range, work->first + work->count, ~0U, CLOSE_RANGE_UNSHARE) == 0;
     if (!cut && syscall(SYS_unshare, CLONE_FILES) != 0) {  // before Linux 5.9: a copy of the whole table
-        give_up(work, errno);
+        give_up(work, wire::ExecStep::plan, errno);
     }
 }
 
@@ -65,7 +65,7 @@ GPCSUP_CHILD void take_own_table(ChildWork* work) {
         syscall(SYS_fcntl, work->first < 0 ? work->descriptors[i] : work->first + i, F_SETFD, 0);
     }
     syscall(SYS_execve, work->program, work->arguments, work->environment);
-    give_up(work, errno);
+    give_up(work, wire::ExecStep::plan, errno);
 }
 
 // A new stack cannot be returned on through syscall(2)'s own frame, so the call and the child's first jump
@@ -119,7 +119,8 @@ base::Result<Spawned> spawn(const SpawnRequest& request) {
     const base::Fd status_writer(ends[1]);
     LaunchTicket ticket{request.slot.value, request.slots.descriptor(), status_writer.get(), -1};
     std::vector<int> descriptors = inherited(request.launch, ticket);
-    const bool fits = request.lane != nullptr && descriptors.size() < DescriptorLane::width;  // the plan is last
+    const bool fits =
+        request.lane != nullptr && descriptors.size() < DescriptorLane::width;  // the plan is last
     ticket.first_number = fits ? request.lane->first() : -1;
     auto blob = serialise(request.launch, ticket);
     if (!blob) {
@@ -138,8 +139,8 @@ base::Result<Spawned> spawn(const SpawnRequest& request) {
     char* const arguments[] = {name, number, nullptr};
     char* const environment[] = {nullptr};
     wire::StartSlot& slot = request.slots.slot(request.slot);
-    ChildWork work{descriptors.data(), count,       ticket.first_number, request.exec_program.c_str(),
-                   arguments,          environment, &slot};
+    ChildWork work{descriptors.data(), count, ticket.first_number, request.exec_program.c_str(), arguments,
+                   environment,        &slot};
 
     int pidfd = -1;
     clone_args clone{};

@@ -1,8 +1,8 @@
 #pragma once
 // The one way in which a service is started: clone3 with CLONE_VM | CLONE_FILES | CLONE_VFORK (the same cost
-// whatever the supervisor's size, in memory and in descriptors) and CLONE_PARENT (the child belongs to gpc-init
-// from birth). The kernel writes the pid into the start slot before the child runs. Waits for nothing: whether
-// the program was executed is told by the status pipe and the slot.
+// whatever the supervisor's size, in memory and in descriptors) and CLONE_PARENT (the child belongs to
+// gpc-init from birth). The kernel writes the pid into the start slot before the child runs. Waits for
+// nothing: whether the program was executed is told by the status pipe and the slot.
 
 #include <sys/types.h>
 

@@ -78,7 +78,7 @@ TEST_CASE("a program is run with its arguments, environment, directory and umask
 TEST_CASE("a service has its own session, no foreign descriptor, nothing blocked or ignored") {
     const Run result =
         run(request_for({"/bin/sh", "-c",
-                         "ls /proc/self/fd | tr '\\n' ' '; echo; cut -d' ' -f1,6 /proc/$$/stat; "
+                         "ls -v /proc/self/fd | tr '\\n' ' '; echo; cut -d' ' -f1,6 /proc/$$/stat; "
                          "exec grep -E 'Sig(Blk|Ign)|Shd' /proc/self/status"}),
             [] {
                 sigset_t all;
@@ -118,6 +118,26 @@ TEST_CASE("passed descriptors become 3, 4 and so on, and LISTEN_PID is the servi
     REQUIRE(write(second.writer.get(), "two\n", 4) == 4);
     request.passed = {second.reader.get(), first.reader.get()};
     CHECK(run(request).output == "two one 1\n");
+}
+
+TEST_CASE("whatever the supervisor has open, a service gets what it is passed and nothing else") {
+    const auto passed = GENERATE(0U, 1U, 12U);  // 12: more than a lane has room for
+    auto request = request_for({"/bin/sh", "-c", "ls -v /proc/self/fd | tr '\\n' ' '"});
+    std::vector<PipeEnds> pipes;
+    for (unsigned i = 0; i < passed; ++i) {
+        pipes.push_back(make_pipe());
+        request.passed.push_back(pipes.back().reader.get());
+    }
+    const Run result = run(request, [] {
+        for (int i = 0; i < 500; ++i) {
+            REQUIRE(open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0);
+        }
+    });
+    std::string expected;
+    for (unsigned number = 0; number <= 3 + passed; ++number) {  // the last is ls's own
+        expected += std::to_string(number) + " ";
+    }
+    CHECK(result.output == expected);
 }
 
 TEST_CASE("descriptors that stand in each other's way all arrive") {
