@@ -64,7 +64,8 @@ class UnitReader {
     UnitFile finish(const Location& main_file) {
         units::Declaration& declaration = unit_.declaration;
         const bool is_service = declaration.kind == units::UnitKind::service;
-        if (is_service && declaration.command.empty() && !was_set("service.command") &&
+        if (is_service && declaration.command.empty() &&
+            !units::was_given(declaration, *units::find_setting("service", "command")) &&
             unit_.problems.empty()) {
             problem(service_place_.value_or(main_file), "service.command",
                     "a service needs a command, as in command = [\"/usr/bin/program\", \"argument\"]");
@@ -81,18 +82,6 @@ class UnitReader {
   private:
     void problem(const Location& place, std::string key, std::string message) {
         unit_.problems.push_back({place.file, place.line, place.column, std::move(key), std::move(message)});
-    }
-
-    bool was_set(std::string_view key) const {
-        const auto& set = unit_.declaration.set;
-        return std::ranges::find(set, key) != set.end();
-    }
-
-    void note(const std::string& key, const Location& place) {
-        if (!was_set(key)) {
-            unit_.declaration.set.push_back(key);
-        }
-        unit_.places.insert_or_assign(key, place);
     }
 
     void read_section(const Entry& section) {
@@ -135,7 +124,7 @@ class UnitReader {
                         "a path begins with /: write " + entry.key + " = " + in_quotes(right));
             } else {
                 unit_.declaration.place.insert_or_assign(entry.key, path);
-                note(key, entry.place);
+                unit_.places.insert_or_assign(key, entry.place);
             }
         }
     }
@@ -144,7 +133,7 @@ class UnitReader {
         for (LocatedSetting& limit : read_attribute_settings(table, "limits.", catalogue_, unit_.problems)) {
             std::erase_if(unit_.limits,
                           [&](const auto& known) { return known.attribute == limit.attribute; });
-            note("limits." + limit.attribute, limit.place);
+            unit_.places.insert_or_assign("limits." + limit.attribute, limit.place);
             unit_.limits.push_back(std::move(limit));
         }
     }
@@ -159,7 +148,8 @@ class UnitReader {
         if (base::Result<> assigned = row.assign(unit_.declaration, *value); !assigned) {
             return problem(entry.value.place, key, assigned.error().message());
         }
-        note(key, entry.place);
+        units::note_given(unit_.declaration, row);
+        unit_.places.insert_or_assign(key, entry.place);
         for (const Node& item : entry.value.items) {
             unit_.places.insert_or_assign(key + " " + item.text, item.place);
         }
@@ -170,7 +160,7 @@ class UnitReader {
 
     // What a drop-in adds to rather than replaces.
     void merge(const SettingRow& row, SettingValue& value) {
-        if (row.section == "depends" && was_set(units::full_key(row))) {
+        if (row.section == "depends" && units::was_given(unit_.declaration, row)) {
             auto& added = std::get<std::vector<std::string>>(value);
             std::vector<std::string> all = edges(row.key);
             for (std::string& name : added) {

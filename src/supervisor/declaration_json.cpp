@@ -1,5 +1,9 @@
 #include "supervisor/declaration_json.h"
 
+#include <algorithm>
+
+#include "units/settings.h"
+
 namespace gpcsup::supervisor {
 
 namespace {
@@ -45,7 +49,6 @@ void visit_members(Archive&& archive, Unit& unit) {
     archive("wanted_by", unit.wanted_by);
     archive("enabled", unit.enabled);
     archive("masked", unit.masked);
-    archive("set", unit.set);
 }
 
 struct Writer {
@@ -103,6 +106,11 @@ struct Reader {
 Json to_json(const Declaration& unit) {
     Json json = Json::object();
     visit_members(Writer{json}, unit);
+    for (const units::SettingRow& row : units::settings()) {
+        if (units::was_given(unit, row)) {
+            json["given"].push_back(units::full_key(row));  // by name: a later version may have other rows
+        }
+    }
     return json;
 }
 
@@ -111,6 +119,12 @@ base::Result<Declaration> declaration_from_json(const Json& json) {
     try {
         unit.stop_signal.clear();
         visit_members(Reader{json}, unit);
+        const Json given = json.value("given", Json::array());
+        for (const units::SettingRow& row : units::settings()) {
+            if (std::ranges::find(given, Json(units::full_key(row))) != given.end()) {
+                units::note_given(unit, row);
+            }
+        }
     } catch (const Json::exception& error) {
         return base::fail(EPROTO, "read the declaration of", json.value("name", "a unit"), error.what());
     }

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -85,7 +86,7 @@ struct Declaration {
     bool enabled = true;
     bool masked = false;
 
-    std::vector<std::string> set;  // keys ("service.restart") that a file gave; the others are "(default)"
+    std::bitset<64> given;  // by row of units/settings.h: what a file said; the others are "(default)"
 
     bool operator==(const Declaration&) const = default;
 };

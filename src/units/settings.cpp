@@ -394,8 +394,10 @@ constexpr std::array table = {
 
 constexpr std::array<std::string_view, 4> section_names = {"service", "place", "limits", "depends"};
 
-bool was_set(const Declaration& declaration, std::string_view key) {
-    return std::ranges::find(declaration.set, key) != declaration.set.end();
+static_assert(table.size() <= 64, "Declaration::given has a bit for each");
+
+std::size_t number_of(const SettingRow& row) {
+    return static_cast<std::size_t>(&row - table.data());
 }
 
 }  // namespace
@@ -417,6 +419,14 @@ const SettingRow* find_setting(std::string_view section, std::string_view key) {
 
 std::string full_key(const SettingRow& row) {
     return row.section.empty() ? std::string(row.key) : std::string(row.section) + "." + std::string(row.key);
+}
+
+bool was_given(const Declaration& declaration, const SettingRow& row) {
+    return declaration.given[number_of(row)];
+}
+
+void note_given(Declaration& declaration, const SettingRow& row) {
+    declaration.given.set(number_of(row));
 }
 
 std::string_view type_text(SettingType type) {
@@ -457,7 +467,7 @@ std::vector<EffectiveSetting> effective_settings(const Declaration& declaration)
         const bool service_only = row.section == "service" && declaration.kind != UnitKind::service;
         if (row.print != nullptr && !service_only) {
             const std::string key = full_key(row);
-            result.push_back({key, row.print(declaration), !was_set(declaration, key)});
+            result.push_back({key, row.print(declaration), !was_given(declaration, row)});
         }
         if (row.section == "place") {
             for (const auto& [hierarchy, path] : declaration.place) {

@@ -61,6 +61,10 @@ struct SettingRow {
 [[nodiscard]] std::string full_key(const SettingRow& row);   // "service.restart"
 [[nodiscard]] std::string_view type_text(SettingType type);  // "a duration such as \"90s\""
 
+// Whether a file said it, and that one did.
+[[nodiscard]] bool was_given(const Declaration& declaration, const SettingRow& row);
+void note_given(Declaration& declaration, const SettingRow& row);
+
 struct EffectiveSetting {
     std::string key;  // "service.restart", "limits.numtasks.limit"
     std::string value;

@@ -102,7 +102,7 @@ TEST_CASE("settings are assigned, checked and printed by their row") {
 
 TEST_CASE("effective settings say what is a default") {
     Declaration web = test::service("web");
-    web.set = {"service.command"};
+    note_given(web, *find_setting("service", "command"));
     web.place = {{"tenant", "/acme"}};
     web.limits = {{"numtasks.limit", "16"}};
     const auto all = effective_settings(web);
