@@ -16,7 +16,7 @@ int set_limit(const wire::PlanLimit& wanted) {
     rlimit limit{};
     limit.rlim_cur = wanted.soft;
     limit.rlim_max = wanted.hard;
-    return setrlimit(static_cast<__rlimit_resource>(wanted.resource), &limit) == 0 ? 0 : errno;
+    return setrlimit(static_cast<decltype(RLIMIT_CPU)>(wanted.resource), &limit) == 0 ? 0 : errno;
 }
 
 int apply_matching_limits(const Plan& plan, bool descriptors) {
@@ -33,20 +33,25 @@ int apply_matching_limits(const Plan& plan, bool descriptors) {
 
 }  // namespace
 
+// The kernel's own calls: a C library keeps two or three signals to itself and refuses to speak of them, and
+// musl does not do scheduling policies at all.
 void restore_defaults() {
-    struct sigaction action {};
-    action.sa_handler = SIG_DFL;
-    for (int number = 1; number < NSIG; ++number) {
-        sigaction(number, &action, nullptr);
+    constexpr int last_signal = 64;
+    struct {  // struct sigaction as the kernel has it
+        void (*handler)(int) = SIG_DFL;
+        unsigned long flags = 0;
+        void (*restorer)() = nullptr;
+        std::uint64_t mask = 0;
+    } const action;
+    for (int number = 1; number <= last_signal; ++number) {
+        syscall(SYS_rt_sigaction, number, &action, nullptr, sizeof(action.mask));
     }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &action.mask, nullptr, sizeof(action.mask));
 
-    const int policy = sched_getscheduler(0);
-    if ((policy & ~SCHED_RESET_ON_FORK) == SCHED_FIFO || (policy & ~SCHED_RESET_ON_FORK) == SCHED_RR) {
+    const auto policy = static_cast<int>(syscall(SYS_sched_getscheduler, 0)) & ~SCHED_RESET_ON_FORK;
+    if (policy == SCHED_FIFO || policy == SCHED_RR) {
         const sched_param ordinary{};
-        sched_setscheduler(0, SCHED_OTHER, &ordinary);
+        syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
     }
     rlimit limit{};
     if (getrlimit(RLIMIT_RTTIME, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
