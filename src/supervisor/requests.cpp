@@ -233,9 +233,7 @@ void Requests::stop_everything(wire::StopHow how) {
         return;
     }
     own_.ending_ = how;
-    own_.chronicle_->state(
-        "stopping", "started",
-        {{"version", GPCSUP_VERSION}, {"init_pid", own_.here_.init_pid}, {"ending", static_cast<int>(how)}});
+    own_.write_started("stopping");
     own_.engine_->stop_all(now());
     own_.services_->settle();
 }
