@@ -219,7 +219,7 @@ base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int 
     }
     const std::uint32_t count = known_group->populated;
     if (signal == SIGKILL) {
-        own_.kills_->start(*group, std::chrono::seconds(9), Kills::Asked::by_client);
+        own_.kills_->start(*group, std::chrono::seconds(9));
         return count;
     }
     return own_.services_->signal_group(*group, signal);

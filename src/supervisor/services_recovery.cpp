@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <filesystem>
+#include <algorithm>
 
 #include "supervisor/run_request.h"
 #include "supervisor/services.h"
@@ -54,15 +54,19 @@ void Services::restore_units(const journal::States& states) {
                                                             : parts_.placing.existing(*declaration));
         }
     });
-    each(states, "exit/", [&](const std::string& unit, const std::string& body) {
-        const Json json = Json::parse(body, nullptr, false);
-        if (json.is_object()) {
-            exits_.push_back(
-                {unit,
-                 {json.value("pid", 0), json.value("start", std::uint64_t{0})},
-                 {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)}});
-        }
-    });
+    const std::pair<const char*, Role> exits[] = {{"exit/", Role::main}, {"command-exit/", Role::command}};
+    for (const auto& [prefix, role] : exits) {
+        each(states, prefix, [&, role = role](const std::string& unit, const std::string& body) {
+            const Json json = Json::parse(body, nullptr, false);
+            if (json.is_object()) {
+                exits_.push_back(
+                    {unit,
+                     {json.value("pid", 0), json.value("start", std::uint64_t{0})},
+                     {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)},
+                     role});
+            }
+        });
+    }
 }
 
 void Services::adopt_starts() {
@@ -118,21 +122,51 @@ void Services::finish_recovery() {
                 exec_settled(unit);
             }
             parts_.engine.main_exited(unit, state->main, {}, now());
-        } else if (const auto live = live_.find(unit); live != live_.end() && live->second.slot) {
-            std::error_code failed;
-            const bool executed = !std::filesystem::equivalent(
-                "/proc/" + std::to_string(state->main.pid) + "/exe", exec_program_, failed);
-            if (slots_->failure(*live->second.slot) || (executed && !failed)) {
-                exec_settled(unit);
-            }
         }
     }
+    look_at_starts();
     parts_.engine.resume(now());
     settle();
 }
 
-// The connector tells of an execve. For a start that a predecessor began, whose status pipe died with it,
-// this is the answer.
+// Starts that a predecessor began, whose status pipes died with it: only a look tells when gpc-exec is
+// through. Soon at first, then once a second; each ends with its process at the latest.
+void Services::look_at_starts() {
+    constexpr std::uint64_t shortest_ns = 10'000'000;
+    constexpr std::uint64_t longest_ns = 1'000'000'000;
+    std::vector<std::string> through;
+    std::size_t under_way = 0;
+    for (const auto& [unit, live] : live_) {
+        const units::UnitState* state = parts_.engine.find(unit);
+        if (!live.slot || live.status || state == nullptr || state->main.pid == 0) {
+            continue;
+        }
+        if (is_through(*state, *live.slot)) {
+            through.push_back(unit);
+        } else {
+            ++under_way;
+        }
+    }
+    for (const std::string& unit : through) {
+        exec_settled(unit);
+    }
+    if (under_way > 0) {
+        look_pause_ns_ = std::clamp(look_pause_ns_ * 2, shortest_ns, longest_ns);
+        parts_.loop.arm(look_again_, monotonic_now_ns() + look_pause_ns_);
+    }
+}
+
+// By its name, which execve sets and which everybody may read, as the file behind it need not be.
+bool Services::is_through(const units::UnitState& state, launch::SlotId slot) {
+    if (slots_->failure(slot)) {
+        return true;
+    }
+    const auto stat = parts_.census.files().stat(state.main.pid);
+    return stat && stat->id() == state.main && stat->name != wire::exec_program &&
+           stat->name != wire::supervisor_program;  // between clone3 and gpc-exec
+}
+
+// The connector tells of an execve: no need to wait for the next look.
 void Services::executed(const processes::Process& process) {
     const std::string unit = unit_of(process);
     const auto live = live_.find(unit);
@@ -141,10 +175,7 @@ void Services::executed(const processes::Process& process) {
         state->main != process.id()) {
         return;
     }
-    std::error_code failed;
-    if (!std::filesystem::equivalent("/proc/" + std::to_string(process.pid) + "/exe", exec_program_,
-                                     failed) &&
-        !failed) {
+    if (is_through(*state, *live->second.slot)) {
         exec_settled(unit);
     }
 }

@@ -168,9 +168,8 @@ base::Result<> Supervisor::open_placement() {
 
 // Groups, what is set on them, and what is to become of them.
 base::Result<> Supervisor::restore_groups() {
-    removals_ = std::make_unique<Removals>(*loop_, forest_, *groups_, [this](GroupId group) {
-        kills_->start(group, std::chrono::seconds(9), Kills::Asked::by_client);
-    });
+    removals_ = std::make_unique<Removals>(
+        *loop_, forest_, *groups_, [this](GroupId group) { kills_->start(group, std::chrono::seconds(9)); });
     if (auto opened = removals_->open(); !opened) {
         return opened;
     }
@@ -313,6 +312,7 @@ void Supervisor::take_up() {
         engine_->stop_all(
             units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns())));  // the predecessor had begun to
     }
+    kills_->restore(recorded_);  // first: what is started again after it is not meant
     services_->finish_recovery();
     recover_groups();
     applying_->resume(recorded_);

@@ -1,18 +1,28 @@
 """What a successor of a killed gpcsupd finds at awkward moments: an end, a start or a kill that was under way."""
 
+import ctypes
 import os
 import random
 import signal
 import unittest
 
 import harness
-from harness import Case, Events, descendants, stat_of, wait_gone
+from harness import Case, Events, children_of, command_name, descendants, needs_root, stat_of, wait_gone
 
 ROUNDS = int(os.environ.get("GPCSUP_ENDS", "6"))
 SEED = int(os.environ.get("GPCSUP_SEED", str(random.SystemRandom().randrange(1 << 32))))
 STUBBORN = '[service]\ncommand = ["sh", "-c", "trap \'\' TERM; exec sleep 100000"]\nstop_timeout = "%s"\n'
-AT_ONCE = '[service]\ncommand = ["sleep", "100000"]\n'
+AT_ONCE = '[service]\ncommand = ["sleep", "100000"]\nrestart = "no"\n'
 SLOWLY = '[service]\ncommand = ["sh", "-c", "trap \'sleep 0.3; exit 0\' TERM; while :; do sleep 0.05; done"]\n'
+
+
+CLONE_NEWNET = 0x40000000
+
+
+def without_connector():
+    """In a network namespace of its own the kernel tells of no process: tracking is sampled."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
 
 
 def is_zombie(pid):
@@ -31,6 +41,12 @@ class Successors(Case):
             return None
         self.assertTrue(wait_gone(pid, 5))
         return pid
+
+    def replace_supervisor(self, supervisor):
+        """Kills gpcsupd and returns when the successor answers."""
+        killed = self.kill_supervisor(supervisor)
+        self.assertIsNotNone(killed)
+        self.assertNotEqual(killed, supervisor.supervisor_pid())
 
     def check_ended(self, supervisor, below, seconds):
         try:
@@ -79,6 +95,127 @@ class Ends(Successors):
 
 class EndsOfAnOrdinaryUser(Ends):
     user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+class Starts(Successors):
+    options = {}
+
+    def cut_off_in_gpc_exec(self, supervisor):
+        """Starts the limited unit, and replaces gpcsupd while gpc-exec stands still. Its pid."""
+        supervisor.init.send_signal(signal.SIGSTOP)  # gpc-exec waits for it to take the listener
+        try:
+            supervisor.gpcsup("start", "--no-wait", "limited")
+            pid = supervisor.unit("limited")["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            self.assertEqual("gpc-exec", command_name(pid))
+            killed = self.kill_supervisor(supervisor)
+        finally:
+            supervisor.init.send_signal(signal.SIGCONT)
+        self.assertNotEqual(killed, supervisor.supervisor_pid())
+        return pid
+
+    def supervise_limited(self):
+        return self.supervise({"limited": 'enabled = false\n[service]\ncommand = ["sleep", "100000"]\nrestart = "no"\n'
+                                          'start_timeout = "%ds"\n[limits]\nnumtasks.limit = 8\n' % (15 * harness.SLOW)},
+                              **self.options)
+
+    def test_a_start_that_was_cut_off_ends_when_it_has_been_executed(self):
+        supervisor = self.supervise_limited()
+        pid = self.cut_off_in_gpc_exec(supervisor)
+        self.assertEqual("starting", supervisor.unit("limited")["state"])
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        os.kill(pid, signal.SIGCONT)
+        if supervisor.unit("limited")["state"] == "starting":
+            events.wait_for(lambda event: event["event"] == "unit-active" and event["unit"] == "limited", 10)
+        unit = supervisor.unit("limited")
+        self.assertEqual(("active", pid), (unit["state"], unit["pid"]))
+
+    def test_an_older_exit_says_nothing_of_a_start(self):
+        supervisor = self.supervise_limited()
+        supervisor.gpcsup("start", "limited")
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        os.kill(supervisor.unit("limited")["pid"], signal.SIGKILL)
+        if supervisor.unit("limited")["state"] != "failed":
+            events.wait_for(lambda event: event["event"] == "unit-failed")
+        pid = self.cut_off_in_gpc_exec(supervisor)
+        self.assertEqual("starting", supervisor.unit("limited")["state"], "it has not been executed yet")
+        self.replace_supervisor(supervisor)
+        self.assertEqual("starting", supervisor.unit("limited")["state"], "it has not been executed yet")
+        os.kill(pid, signal.SIGCONT)
+
+
+class StartsOfAnOrdinaryUser(Starts):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+@needs_root
+class SampledStarts(Starts):
+    user = harness.ORDINARY
+    options = {"limits": without_connector}
+
+
+class Restarts(Successors):
+    def test_a_kill_is_not_meant_for_who_is_started_next(self):
+        supervisor = self.supervise({"stubborn": STUBBORN % "50ms"})
+        supervisor.gpcsup("start", "stubborn")
+        for _ in range(10):
+            supervisor.gpcsup("restart", "stubborn")
+        pid = supervisor.unit("stubborn")["pid"]
+        self.replace_supervisor(supervisor)
+        self.replace_supervisor(supervisor)
+        unit = supervisor.unit("stubborn")
+        self.assertEqual(("active", pid, 0), (unit["state"], unit["pid"], unit["restarts"]))
+        self.assertIsNotNone(stat_of(pid))
+
+    def test_at_random_moments(self):
+        print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)
+        chance = random.Random(SEED)
+        supervisor = self.supervise({"stubborn": STUBBORN % "50ms"})
+        supervisor.gpcsup("start", "stubborn")
+        for _ in range(ROUNDS):
+            restart = supervisor.popen("restart", "stubborn")
+            harness.select.select([], [], [], chance.uniform(0.03, 0.09))
+            self.kill_supervisor(supervisor)
+            self.assertEqual(0, restart.wait(20 * harness.SLOW))
+            unit = supervisor.unit("stubborn")
+            self.replace_supervisor(supervisor)
+            after = supervisor.unit("stubborn")
+            self.assertEqual(("active", unit["pid"], 0), (after["state"], after["pid"], after["restarts"]))
+
+
+@needs_root
+class SampledRestarts(Restarts):
+    user = harness.ORDINARY
+
+    def supervise(self, units=None, config=harness.CONFIG, **options):
+        return super().supervise(units, config, limits=without_connector, **options)
+
+
+@needs_root
+class EndedBeforeRecorded(Successors):
+    """A gpcsupd that gets little CPU time sees many of its children only as records of their exits."""
+
+    def hold_back(self, supervisor):
+        cpus = sorted(os.sched_getaffinity(0))
+        for cpu in cpus:
+            burner = harness.subprocess.Popen(["sh", "-c", "while :; do :; done"],
+                                              preexec_fn=lambda cpu=cpu: os.sched_setaffinity(0, {cpu}))
+            self.addCleanup(burner.wait)
+            self.addCleanup(burner.kill)
+        os.sched_setscheduler(supervisor.helper("gpcsupd"), os.SCHED_IDLE | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+
+    def test_runs_and_commands(self):
+        supervisor = self.supervise(
+            {"commanded": '[service]\ncommand = ["sleep", "100000"]\nreload_command = ["true"]\nstart_timeout = "60s"\n'},
+            user=harness.ORDINARY, limits=without_connector)
+        supervisor.gpcsup("start", "commanded")
+        self.hold_back(supervisor)
+        for _ in range(ROUNDS):
+            self.assertEqual(0, supervisor.gpcsup("run", "--", "true", timeout=15, check=False).returncode)
+            supervisor.gpcsup("reload", "commanded", timeout=15)
+        self.assertEqual("", supervisor.unit("commanded").get("reason") or "")
 
 
 if __name__ == "__main__":
