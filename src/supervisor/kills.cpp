@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "supervisor/records.h"
+
 namespace gpcsup::supervisor {
 
 using grouping::GroupId;
@@ -44,13 +46,10 @@ base::Result<> Kills::open() {
 
 void Kills::restore(const journal::States& states) {
     std::vector<std::pair<GroupId, std::uint64_t>> found;
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        const GroupId group{static_cast<std::uint32_t>(std::stoul(at->first.substr(prefix.size())))};
-        if (body.is_object()) {
-            found.emplace_back(group, body.value("until_ns", std::uint64_t{0}));
-        }
-    }
+    each_record(states, prefix, chronicle_, [&](const std::string& number, const Json& body) {
+        found.emplace_back(GroupId{static_cast<std::uint32_t>(std::stoul(number))},
+                           body.value("until_ns", std::uint64_t{0}));
+    });
     const std::uint64_t now = monotonic_now_ns();
     for (const auto& [group, until] : found) {
         if (forest_.group(group) == nullptr) {

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "base/suggestion.h"
+#include "supervisor/records.h"
 #include "supervisor/run_request.h"
 #include "sys/memory.h"
 #include "units/names.h"
@@ -162,16 +163,14 @@ void Requests::disconnected(std::uint64_t connection) {
 }
 
 void Requests::adopt_owners(const journal::States& states) {
-    for (auto at = states.lower_bound("owner/"); at != states.end() && at->first.starts_with("owner/");
-         ++at) {
-        const std::string unit = at->first.substr(6);
-        const auto body = nlohmann::json::parse(at->second.body, nullptr, false);
-        if (own_.engine_->find(unit) == nullptr) {
-            own_.chronicle_->erase("", at->first);
-        } else if (body.is_object() && body.value("attached", false)) {
-            ownerless_[unit] = body.value("uid", uid_t{0});
-        }
-    }
+    each_record(states, "owner/", *own_.chronicle_,
+                [this](const std::string& unit, const supervisor::Json& body) {
+                    if (own_.engine_->find(unit) == nullptr) {
+                        own_.chronicle_->erase("", "owner/" + unit);
+                    } else if (body.value("attached", false)) {
+                        ownerless_[unit] = body.value("uid", uid_t{0});
+                    }
+                });
     if (ownerless_.empty()) {
         return;
     }

@@ -131,6 +131,8 @@ class Services final : public UnitStates {
     void forget_told();
     [[nodiscard]] std::optional<std::pair<std::string, Role>> owner_of(
         base::ProcessId id, const processes::Process* process) const;
+    void adopt_mains();
+    void restore_launch(const std::string& unit, const Json& body);
     void look_at_starts();
     [[nodiscard]] bool is_through(const units::UnitState& state, launch::SlotId slot);
     void write_launch(const std::string& unit, const Live& live);

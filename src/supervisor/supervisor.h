@@ -35,6 +35,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     base::Result<> receive_kept();
     base::Result<> open_journal();
     base::Result<> open_configuration();
+    void tell_lost(std::string_view what, const base::Error& why);
     base::Result<> open_forest();  // hierarchies, groups, the table of processes
     base::Result<> open_enforcement();
     base::Result<std::unique_ptr<launch::StartSlots>> open_slots();

@@ -69,6 +69,10 @@ base::Result<> Supervisor::open_journal() {
 base::Result<> Supervisor::open_configuration() {
     const bool fresh = is_fresh();
     auto loaded = fresh ? Configuration::load(here_) : Configuration::restore(recorded_);
+    if (!loaded && !fresh) {
+        tell_lost("configuration", loaded.error());
+        loaded = Configuration::load(here_);
+    }
     if (!loaded) {
         return base::pass(loaded);
     }
@@ -98,15 +102,28 @@ base::Result<> Supervisor::open_forest() {
     rules_.take(configuration_.rules());
     placing_ = std::make_unique<Placing>(forest_, *groups_, rules_, *chronicle_);
     placing_->restore(recorded_);
-    if (auto restored = groups_->restore_forest(recorded_); !restored) {
-        return restored;
-    }
+    groups_->restore_forest(recorded_);
     groups_->on_hierarchy_created([this](grouping::HierarchyId hierarchy) {
         census_->table().for_each([hierarchy](processes::Process& process) {
             process.placed_by[hierarchy.value] = grouping::placed_by_nobody;
         });
     });
-    return census_->open(here_.init_pid);
+    if (is_fresh()) {  // what is in a table without its journal are members of other groups
+        (void)keeper_.take(wire::KeepClass::process_table);
+    }
+    if (auto opened = census_->open(here_.init_pid); !opened) {
+        return opened;
+    }
+    if (const auto& lost = census_->lost_table()) {
+        tell_lost("the process table", *lost);
+    }
+    return {};
+}
+
+// What another version has left goes on as what /proc shows.
+void Supervisor::tell_lost(std::string_view what, const base::Error& why) {
+    fmt::print(stderr, "gpcsupd: {}\n", why.message());
+    chronicle_->note("state-lost", {{"what", what}, {"reason", why.message()}});
 }
 
 base::Result<> Supervisor::open_enforcement() {
@@ -117,7 +134,11 @@ base::Result<> Supervisor::open_enforcement() {
 
 base::Result<std::unique_ptr<launch::StartSlots>> Supervisor::open_slots() {
     if (base::Fd kept = keeper_.take(wire::KeepClass::start_slots)) {
-        return launch::StartSlots::adopt(std::move(kept));
+        auto adopted = launch::StartSlots::adopt(std::move(kept));
+        if (adopted || adopted.error().code != EPROTO) {
+            return adopted;
+        }
+        tell_lost("the start slots", adopted.error());
     }
     auto slots = launch::StartSlots::create();
     if (!slots) {

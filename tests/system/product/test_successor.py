@@ -4,6 +4,7 @@ import ctypes
 import os
 import random
 import signal
+import time
 import unittest
 
 import harness
@@ -191,6 +192,92 @@ class SampledRestarts(Restarts):
 
     def supervise(self, units=None, config=harness.CONFIG, **options):
         return super().supervise(units, config, limits=without_connector, **options)
+
+
+TALKER = """import os, socket
+link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+link.connect(os.environ["NOTIFY_SOCKET"])
+for number in range(1500):
+    link.send(b"STATUS=%d " % number + b"x" * 1000)
+link.send(b"READY=1")
+link.recv(1)
+"""
+
+
+class Uptime(Successors):
+    def journal(self, supervisor):
+        """The memory that holds it: another one after each compaction."""
+        folder = f"/proc/{supervisor.helper('gpcsupd')}/fd"
+        return next(os.stat(f"{folder}/{number}").st_ino for number in os.listdir(folder)
+                    if os.readlink(f"{folder}/{number}").startswith("/memfd:gpcsup-journal"))
+
+    def test_compaction_does_not_make_it_younger(self):
+        supervisor = self.supervise({"talker": 'enabled = false\n[service]\ntype = "notify"\ncommand = ["/usr/bin/python3", '
+                                               f'"-c", """{TALKER}"""]\n'})
+        started = time.monotonic()
+        before = self.journal(supervisor)
+        supervisor.gpcsup("start", "talker")
+        self.assertNotEqual(before, self.journal(supervisor), "1.5 MiB were said, so the journal was compacted")
+        self.replace_supervisor(supervisor)
+        passed = time.monotonic() - started
+        self.assertGreater(supervisor.json("status")["supervisor"]["uptime_ns"], passed * 1e9)
+
+
+class OtherVersions(Successors):
+    def overwrite(self, supervisor, name, offset, data):
+        """Writes into the memory that gpc-init keeps under this name, as another version would have."""
+        folder = f"/proc/{supervisor.helper('gpcsupd')}/fd"
+        for number in os.listdir(folder):
+            if os.readlink(f"{folder}/{number}").startswith(f"/memfd:{name}"):
+                with open(f"{folder}/{number}", "r+b") as file:
+                    file.seek(offset)
+                    file.write(data)
+                return
+        self.fail(f"gpcsupd has no {name}")
+
+    def check_taken_over(self, supervisor, what):
+        events = Events(supervisor, since=0)
+        self.addCleanup(events.close)
+        before = supervisor.unit("family")
+        members = {row["pid"] for row in supervisor.json("ps", "family")["processes"]}
+        self.replace_supervisor(supervisor)
+        events.close()
+        events = Events(supervisor, since=0)
+        self.addCleanup(events.close)
+        self.assertIn(what, events.wait_for(lambda event: event["event"] == "state-lost")["what"])
+        after = supervisor.unit("family")
+        self.assertEqual(("active", before["pid"], 0), (after["state"], after["pid"], after["restarts"]))
+        self.assertEqual(members, {row["pid"] for row in supervisor.json("ps", "family")["processes"]})
+        supervisor.gpcsup("stop", "family")
+        for pid in members:
+            self.assertTrue(wait_gone(pid, 5))
+
+    def supervise_family(self):
+        supervisor = self.supervise({"family": '[service]\ncommand = ["sh", "-c", "sleep 100000 & sleep 100000"]\n'
+                                               '[place]\ncompute = "/batch"\n'}, user=self.user)
+        supervisor.gpcsup("start", "family")
+        self.eventually(lambda: len(supervisor.json("ps", "family")["processes"]) == 3, 10, self.events_of(supervisor),
+                        "the shell has two children")
+        return supervisor
+
+    def events_of(self, supervisor):
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        return events
+
+    def test_a_process_table(self):
+        supervisor = self.supervise_family()
+        self.overwrite(supervisor, "gpcsup-processes", 4, b"\xff\xff\xff\x7f")
+        self.check_taken_over(supervisor, "process table")
+
+    def test_start_slots(self):
+        supervisor = self.supervise_family()
+        self.overwrite(supervisor, "gpcsup-start-slots", 0, b"\xff\xff\xff\x7f")
+        self.check_taken_over(supervisor, "start slots")
+
+
+class OtherVersionsOfAnOrdinaryUser(OtherVersions):
+    user = harness.ORDINARY if os.getuid() == 0 else None
 
 
 @needs_root
