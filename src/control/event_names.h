@@ -42,6 +42,7 @@ inline constexpr EventName event_names[] = {
     {"release-deferred", "a group waits for its release agent, as enough of them run"},
     {"release-dropped", "no release agent was started for a group, and why"},
     {"rule-failed", "a placement rule could not move a process, and why"},
+    {"state-lost", "what a predecessor had written could not be read, and was left out"},
     {"stopped", "all services have ended"},
     {"stopping", "all services are being stopped"},
     {"supervisor-replaced", "another gpcsupd took over"},

@@ -49,19 +49,8 @@ base::Result<> Census::open(pid_t init_pid) {
     }
     files_ = std::make_unique<sys::RealProcFiles>(std::move(*files));
     signals_ = std::make_unique<sys::RealSignals>(*files_);
-    base::Fd kept = keeper_.take(wire::KeepClass::process_table);
-    const bool adopted = static_cast<bool>(kept);
-    auto table = adopted ? processes::ProcessTable::adopt(forest_, std::move(kept), init_pid)
-                         : processes::ProcessTable::create(forest_, init_pid);
-    if (!table) {
-        return base::pass(table);
-    }
-    table_ = std::move(*table);
-    if (!adopted) {
-        if (auto done = keeper_.keep(wire::KeepClass::process_table, 0, "processes", table_->descriptor());
-            !done) {
-            return done;
-        }
+    if (auto table = open_table(init_pid); !table) {
+        return table;
     }
     ledger_ = std::make_unique<processes::Ledger>(*table_, *files_, clocks_);
     lineage_ = std::make_unique<processes::Lineage>(forest_, *table_, *ledger_, *files_,
@@ -73,6 +62,27 @@ base::Result<> Census::open(pid_t init_pid) {
         return ring;
     }
     return open_tracker();
+}
+
+// One of another version is left behind: the comparison with /proc fills a new one.
+base::Result<> Census::open_table(pid_t init_pid) {
+    if (base::Fd kept = keeper_.take(wire::KeepClass::process_table)) {
+        auto adopted = processes::ProcessTable::adopt(forest_, std::move(kept), init_pid);
+        if (adopted) {
+            table_ = std::move(*adopted);
+            return {};
+        }
+        if (adopted.error().code != EPROTO) {
+            return base::pass(adopted);
+        }
+        lost_table_ = adopted.error();
+    }
+    auto made = processes::ProcessTable::create(forest_, init_pid);
+    if (!made) {
+        return base::pass(made);
+    }
+    table_ = std::move(*made);
+    return keeper_.keep(wire::KeepClass::process_table, 0, "processes", table_->descriptor());
 }
 
 base::Result<> Census::open_ring() {

@@ -46,6 +46,8 @@ class Census final : private processes::Observer, private processes::Origins {
     // Adopts what gpc-init kept, or makes it: the exit ring, the process table (the forest must be complete),
     // the sockets.
     base::Result<> open(pid_t init_pid);
+    // Why the table is a new one, if the one that was kept could not be read.
+    [[nodiscard]] const std::optional<base::Error>& lost_table() const { return lost_table_; }
     base::Result<> watch();   // from here on the loop brings the news
     base::Result<> resync();  // compares everything with /proc
 
@@ -81,6 +83,7 @@ class Census final : private processes::Observer, private processes::Origins {
   private:
     class Relay;
     processes::SignalTools signal_tools() { return {*table_, *files_, *signals_, clocks_, *tracker_}; }
+    base::Result<> open_table(pid_t init_pid);
     base::Result<> open_ring();
     base::Result<> open_tracker();
     void settle_when_due();
@@ -111,6 +114,7 @@ class Census final : private processes::Observer, private processes::Origins {
     sys::RealClocks clocks_;
     std::unique_ptr<sys::RealSignals> signals_;
     std::unique_ptr<processes::ProcessTable> table_;
+    std::optional<base::Error> lost_table_;
     std::unique_ptr<processes::Ledger> ledger_;
     std::unique_ptr<processes::Lineage> lineage_;
     std::unique_ptr<Relay> relay_;

@@ -11,6 +11,7 @@
 #include "controllers/describe.h"
 #include "supervisor/declaration_json.h"
 #include "supervisor/declared_json.h"
+#include "supervisor/records.h"
 #include "sys/local_accounts.h"
 
 namespace gpcsup::supervisor {
@@ -128,6 +129,10 @@ base::Result<Configuration> Configuration::load(const Surroundings& here) {
 }
 
 base::Result<Configuration> Configuration::restore(const journal::States& states) {
+    return guarded("the recorded configuration", [&states] { return read_back(states); });
+}
+
+base::Result<Configuration> Configuration::read_back(const journal::States& states) {
     Configuration configuration;
     for (auto at = states.lower_bound("declared/"); at != states.end() && at->first.starts_with("declared/");
          ++at) {

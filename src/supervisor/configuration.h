@@ -45,6 +45,7 @@ class Configuration {
     void add_problem(std::string line) { problems_.push_back(std::move(line)); }
 
   private:
+    static base::Result<Configuration> read_back(const journal::States& states);
     [[nodiscard]] std::string problems_record() const;
 
     grouping::DeclaredTree hierarchies_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "supervisor/kills.h"
+#include "supervisor/records.h"
 
 namespace gpcsup::supervisor {
 
@@ -44,15 +45,15 @@ base::Result<> Freezing::open() {
 }
 
 void Freezing::restore(const journal::States& states) {
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        const GroupId group{static_cast<std::uint32_t>(std::stoul(at->first.substr(prefix.size())))};
+    each_record(states, prefix, chronicle_, [this](const std::string& number, const Json&) {
+        const GroupId group{static_cast<std::uint32_t>(std::stoul(number))};
         if (forest_.group(group) == nullptr) {
-            chronicle_.erase("", at->first);
-            continue;
+            chronicle_.erase("", std::string(prefix) + number);
+            return;
         }
         forest_.set_frozen(group, grouping::Freezing::frozen);
         frozen_.insert(group);
-    }
+    });
 }
 
 // What a predecessor may have left half done, either way.

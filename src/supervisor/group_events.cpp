@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "supervisor/placing.h"
+#include "supervisor/records.h"
 
 namespace gpcsup::supervisor {
 
@@ -19,12 +20,9 @@ std::string key_of(GroupId group) {
 }  // namespace
 
 void GroupEvents::restore(const journal::States& states) {
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        const auto number = std::stoul(at->first.substr(prefix.size()));
-        told_populated_[GroupId{static_cast<std::uint32_t>(number)}] =
-            body.is_object() ? body.value("group", "") : "";
-    }
+    each_record(states, prefix, chronicle_, [this](const std::string& number, const Json& body) {
+        told_populated_[GroupId{static_cast<std::uint32_t>(std::stoul(number))}] = body.value("group", "");
+    });
 }
 
 const grouping::Group* GroupEvents::watched(GroupId id) const {

@@ -6,6 +6,7 @@
 
 #include "grouping/names.h"
 #include "supervisor/group_record.h"
+#include "supervisor/records.h"
 
 namespace gpcsup::supervisor {
 
@@ -44,14 +45,14 @@ bool moves_alike(const grouping::Relocation& one, const grouping::Relocation& ot
 void read_moves(const Json& body, std::vector<grouping::Relocation>& relocations) {
     for (const Json& alike : body.value("moves", Json::array())) {
         grouping::Relocation one;
-        for (const Json& slot : alike["slots"]) {
+        for (const Json& slot : alike.at("slots")) {
             const auto index = slot[0].get<std::size_t>();
             if (index < one.from.size()) {
                 one.from[index] = GroupId{slot[1].get<std::uint32_t>()};
                 one.to[index] = GroupId{slot[2].get<std::uint32_t>()};
             }
         }
-        for (const Json& process : alike["processes"]) {
+        for (const Json& process : alike.at("processes")) {
             one.process = {process[0].get<pid_t>(), process[1].get<std::uint64_t>()};
             relocations.push_back(one);
         }
@@ -65,21 +66,6 @@ std::string hierarchy_key(HierarchyId id) {
 // What happens to groups of `unit` is told by the units' events.
 std::string_view told(std::string_view path, std::string_view event) {
     return path.starts_with("unit:") ? std::string_view() : event;
-}
-
-// Every record of one kind, in the order of their keys.
-template <class Visit>
-base::Result<> each(const journal::States& states, std::string_view prefix, Visit&& visit) {
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        if (!body.is_object()) {
-            return base::fail(EPROTO, "read the journal's record", at->first);
-        }
-        if (base::Result<> done = visit(at->first.substr(prefix.size()), body); !done) {
-            return done;
-        }
-    }
-    return {};
 }
 
 }  // namespace
@@ -100,8 +86,8 @@ Groups::Groups(grouping::Forest& forest, controllers::ControllerSet& controllers
 // --- restoring
 // -------------------------------------------------------------------------------------------------------------
 
-base::Result<> Groups::restore_forest(const journal::States& states) {
-    auto hierarchies = each(states, "hierarchy/", [&](const std::string& slot, const Json& body) {
+void Groups::restore_forest(const journal::States& states) {
+    each_record(states, "hierarchy/", chronicle_, [&](const std::string& slot, const Json& body) {
         grouping::Hierarchy recorded;
         recorded.id = HierarchyId{static_cast<std::uint32_t>(std::stoul(slot))};
         recorded.name = body.value("name", "");
@@ -109,10 +95,7 @@ base::Result<> Groups::restore_forest(const journal::States& states) {
         recorded.root = GroupId{body.value("root", 0u)};
         return forest_.restore_hierarchy(recorded);
     });
-    if (!hierarchies) {
-        return hierarchies;
-    }
-    return each(states, "group/", [&](const std::string& number, const Json& body) -> base::Result<> {
+    each_record(states, "group/", chronicle_, [&](const std::string& number, const Json& body) {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
         const GroupId parent{body.value("parent", 0u)};
         const std::string name = body.value("name", "");
@@ -129,30 +112,27 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
     if (auto adopted = controllers_.adopt(); !adopted) {
         return adopted;
     }
-    auto done = each(states, "settings/", [&](const std::string& number, const Json& body) -> base::Result<> {
+    each_record(states, "settings/", chronicle_, [&](const std::string& number, const Json& body) {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
         if (forest_.group(id) == nullptr) {  // its removal was cut off after the first of two records
             chronicle_.erase("", settings_key(id));
-            return {};
+            return;
         }
-        for (const auto& [name, value] : body["settings"].items()) {
+        for (const auto& [name, value] : body.at("settings").items()) {
             // The machine may have changed: a setting that cannot be in force now is kept all the same.
             if (auto restored = controllers_.restore_setting(id, {name, value.get<std::string>()});
                 !restored) {
                 fmt::print(stderr, "gpcsupd: {}\n", restored.error().message());
             }
         }
-        return {};
     });
-    if (done) {
-        controllers_.recover();
-    }
-    return done;
+    controllers_.recover();
+    return {};
 }
 
 void Groups::settle_placements(const journal::States& states, grouping::Population& population) {
     grouping::Participant* const participants[] = {&controllers_};
-    (void)each(states, "placement/", [&](const std::string& intent, const Json& body) -> base::Result<> {
+    each_record(states, "placement/", chronicle_, [&](const std::string& intent, const Json& body) {
         std::vector<grouping::Relocation> relocations;
         read_moves(body, relocations);
         for (const auto& refusal :
@@ -162,7 +142,6 @@ void Groups::settle_placements(const journal::States& states, grouping::Populati
         }
         chronicle_.erase("attach-undone", placement_key(std::stoull(intent)),
                          {{"intent", std::stoull(intent)}});
-        return {};
     });
 }
 

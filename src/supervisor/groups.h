@@ -26,7 +26,7 @@ class Groups final : public grouping::PlacementLog {
 
     // From the journal's fold: the forest first (before the process table is adopted), then the controllers'
     // state and settings.
-    base::Result<> restore_forest(const journal::States& states);
+    void restore_forest(const journal::States& states);
     base::Result<> restore_settings(const journal::States& states);
     // Placements that were intended and not committed are taken back. After the process table is there.
     void settle_placements(const journal::States& states, grouping::Population& population);

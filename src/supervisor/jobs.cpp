@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "supervisor/records.h"
 #include "units/names.h"
 
 namespace gpcsup::supervisor {
@@ -83,22 +84,18 @@ void Jobs::write(const Job& job) {
 }
 
 void Jobs::restore(const journal::States& states) {
-    for (auto at = states.lower_bound("job/"); at != states.end() && at->first.starts_with("job/"); ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        if (!body.is_object()) {
-            continue;
-        }
+    each_record(states, "job/", chronicle_, [this](const std::string& number, const Json& body) {
         Job job;
-        job.number = std::stoull(at->first.substr(4));
+        job.number = std::stoull(number);
         job.token = body.value("token", std::uint64_t{0});
         const auto* goal = std::find(std::begin(goal_names), std::end(goal_names), body.value("goal", ""));
         job.goal = static_cast<JobGoal>(goal == std::end(goal_names) ? 0 : goal - std::begin(goal_names));
-        for (const Json& part : body["parts"]) {
+        for (const Json& part : body.at("parts")) {
             job.parts.push_back({part.value("unit", ""), part.value("settled", false),
-                                 part.value("ok", false), part["outcome"]});
+                                 part.value("ok", false), part.at("outcome")});
         }
         jobs_[job.number] = std::move(job);
-    }
+    });
 }
 
 Jobs::Opened Jobs::open(JobGoal goal, std::span<const std::string> units, std::uint64_t token) {

@@ -3,6 +3,7 @@
 // It decides nothing. Requests are small datagrams to a parent that always reads; a full socket is waited
 // for, at most a second at a time.
 
+#include <cerrno>
 #include <functional>
 #include <map>
 #include <optional>
@@ -25,19 +26,23 @@ class KeeperLink {
 
     [[nodiscard]] int descriptor() const { return socket_.get(); }
 
-    // Blocks until gpc-init has delivered everything it keeps (at start only). EPIPE: gpc-init has gone.
+    // Blocks until gpc-init has delivered everything it keeps (at start only).
     base::Result<> receive_all();
     // What came with receive_all and was not yet taken; the caller owns it. An empty Fd: gpc-init keeps no
     // such thing.
     base::Fd take(wire::KeepClass keep_class, std::uint64_t id = 0);
     [[nodiscard]] std::map<std::uint64_t, Kept> take_all(wire::KeepClass keep_class);
 
-    // One message, if there is one. EPIPE: gpc-init has gone.
+    // One message, if there is one.
     struct Arrival {
         wire::KeepMessage message;
         base::Fd descriptor;  // the one attached, if any
     };
     base::Result<std::optional<Arrival>> receive();
+    // Of an error of receive(): gpc-init has ended. After any other it is there, and cannot be understood.
+    [[nodiscard]] static bool means_gone(const base::Error& error) {
+        return error.code == EPIPE || error.code == ECONNRESET;
+    }
 
     base::Result<> keep(wire::KeepClass keep_class, std::uint64_t id, std::string_view name, int descriptor);
     base::Result<> drop(wire::KeepClass keep_class, std::uint64_t id);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "supervisor/records.h"
+
 namespace gpcsup::supervisor {
 
 using grouping::GroupId;
@@ -44,13 +46,10 @@ base::Result<> Kills::open() {
 
 void Kills::restore(const journal::States& states) {
     std::vector<std::pair<GroupId, std::uint64_t>> found;
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        const GroupId group{static_cast<std::uint32_t>(std::stoul(at->first.substr(prefix.size())))};
-        if (body.is_object()) {
-            found.emplace_back(group, body.value("until_ns", std::uint64_t{0}));
-        }
-    }
+    each_record(states, prefix, chronicle_, [&](const std::string& number, const Json& body) {
+        found.emplace_back(GroupId{static_cast<std::uint32_t>(std::stoul(number))},
+                           body.value("until_ns", std::uint64_t{0}));
+    });
     const std::uint64_t now = monotonic_now_ns();
     for (const auto& [group, until] : found) {
         if (forest_.group(group) == nullptr) {
@@ -58,7 +57,7 @@ void Kills::restore(const journal::States& states) {
             continue;
         }
         const std::uint64_t left = std::max<std::uint64_t>(until > now ? until - now : 0, 1'000'000'000);
-        start(group, std::chrono::nanoseconds(left), Asked::by_client);
+        start(group, std::chrono::nanoseconds(left));
     }
 }
 
@@ -68,17 +67,24 @@ Kills::Running* Kills::find(GroupId group) {
     return found == running_.end() ? nullptr : &*found;
 }
 
-void Kills::start(GroupId group, std::chrono::nanoseconds patience, Asked asked) {
+void Kills::start(GroupId group, std::chrono::nanoseconds patience) {
     if (find(group) != nullptr) {
         return;
     }
     const std::string path = forest_.full_path(group);
-    if (asked == Asked::by_client) {
-        const auto until = monotonic_now_ns() + static_cast<std::uint64_t>(patience.count());
-        chronicle_.state("", key_of(group), {{"group", path}, {"until_ns", until}});
-    }
-    running_.push_back({census_.group_kill(group, patience), path, asked, {}});
+    const auto until = monotonic_now_ns() + static_cast<std::uint64_t>(patience.count());
+    chronicle_.state("", key_of(group), {{"group", path}, {"until_ns", until}});
+    running_.push_back({census_.group_kill(group, patience), path, {}});
     step();
+}
+
+void Kills::end(GroupId group) {
+    const auto found =
+        std::ranges::find_if(running_, [&](const Running& one) { return one.kill.group() == group; });
+    if (found != running_.end()) {
+        finish(*found);
+        running_.erase(found);
+    }
 }
 
 void Kills::step() {
@@ -107,9 +113,7 @@ void Kills::finish(Running& running) {
             "kill-survivor",
             {{"group", running.path}, {"pid", survivor.process.pid}, {"reason", survivor.reason}});
     }
-    if (running.asked == Asked::by_client) {
-        chronicle_.erase("", key_of(running.kill.group()));
-    }
+    chronicle_.erase("", key_of(running.kill.group()));
     for (Waiter& waiter : running.waiters) {
         waiter.reply(answer_of(running.path, running.kill.survivors()));
     }

@@ -1,7 +1,6 @@
 #pragma once
 // Kills of groups that are under way (processes/group_kill.h): stepped by a timer until each is over, and
-// told to those who wait. Those that a client asked for are in the journal and are gone on with by a
-// successor; the engine repeats its own.
+// told to those who wait. They are in the journal and are gone on with by a successor.
 
 #include <list>
 #include <vector>
@@ -21,8 +20,9 @@ class Kills {
     base::Result<> open();
     void restore(const journal::States& states);  // and begins with them
 
-    enum class Asked { by_engine, by_client };
-    void start(grouping::GroupId group, std::chrono::nanoseconds patience, Asked asked);
+    void start(grouping::GroupId group, std::chrono::nanoseconds patience);
+    // The group is about to get members that are not meant: the kill of those before is over.
+    void end(grouping::GroupId group);
     // Answered when no kill of this group is under way (any more): {"schema", "group", "survivors": [...]}.
     void wait(grouping::GroupId group, std::uint64_t connection, control::Reply reply);
     void disconnected(std::uint64_t connection);
@@ -35,7 +35,6 @@ class Kills {
     struct Running {
         processes::GroupKill kill;
         std::string path;
-        Asked asked;
         std::vector<Waiter> waiters;
     };
     void step();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "supervisor/placing.h"
+#include "supervisor/records.h"
 
 namespace gpcsup::supervisor {
 
@@ -78,17 +79,11 @@ void Placing::write(const std::string& unit, const RuledPlaces& ruled) {
 }
 
 void Placing::restore(const journal::States& states) {
-    for (auto at = states.lower_bound(key_prefix); at != states.end() && at->first.starts_with(key_prefix);
-         ++at) {
-        const Json body = Json::parse(at->second.body, nullptr, false);
-        if (!body.is_object()) {
-            continue;
-        }
+    each_record(states, key_prefix, chronicle_, [this](const std::string& unit, const Json& body) {
         for (const auto& [hierarchy, one] : body.items()) {
-            ruled_[at->first.substr(key_prefix.size())][hierarchy] = {
-                one.value("path", ""), one.value("mark", grouping::placed_by_nobody)};
+            ruled_[unit][hierarchy] = {one.value("path", ""), one.value("mark", grouping::placed_by_nobody)};
         }
-    }
+    });
 }
 
 // [place] and [limits] are somebody's word, and so are -g and -l of `run`: no rule takes the process, nor its

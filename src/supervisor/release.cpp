@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "supervisor/records.h"
 #include "supervisor/run_request.h"
 
 namespace gpcsup::supervisor {
@@ -32,13 +33,7 @@ base::Result<> Releases::open() {
 
 void Releases::restore(const journal::States& states) {
     const auto each = [&](std::string_view prefix, auto&& visit) {
-        for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix);
-             ++at) {
-            const Json body = Json::parse(at->second.body, nullptr, false);
-            if (body.is_object()) {
-                visit(at->first.substr(prefix.size()), body);
-            }
-        }
+        each_record(states, prefix, parts_.chronicle, visit);
     };
     each(running_prefix, [&](const std::string& unit, const Json& body) {
         running_[unit] = GroupId{body.value("id", 0u)};

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "base/suggestion.h"
+#include "supervisor/records.h"
 #include "supervisor/run_request.h"
 #include "sys/memory.h"
 #include "units/names.h"
@@ -162,16 +163,14 @@ void Requests::disconnected(std::uint64_t connection) {
 }
 
 void Requests::adopt_owners(const journal::States& states) {
-    for (auto at = states.lower_bound("owner/"); at != states.end() && at->first.starts_with("owner/");
-         ++at) {
-        const std::string unit = at->first.substr(6);
-        const auto body = nlohmann::json::parse(at->second.body, nullptr, false);
-        if (own_.engine_->find(unit) == nullptr) {
-            own_.chronicle_->erase("", at->first);
-        } else if (body.is_object() && body.value("attached", false)) {
-            ownerless_[unit] = body.value("uid", uid_t{0});
-        }
-    }
+    each_record(states, "owner/", *own_.chronicle_,
+                [this](const std::string& unit, const supervisor::Json& body) {
+                    if (own_.engine_->find(unit) == nullptr) {
+                        own_.chronicle_->erase("", "owner/" + unit);
+                    } else if (body.value("attached", false)) {
+                        ownerless_[unit] = body.value("uid", uid_t{0});
+                    }
+                });
     if (ownerless_.empty()) {
         return;
     }
@@ -219,7 +218,7 @@ base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int 
     }
     const std::uint32_t count = known_group->populated;
     if (signal == SIGKILL) {
-        own_.kills_->start(*group, std::chrono::seconds(9), Kills::Asked::by_client);
+        own_.kills_->start(*group, std::chrono::seconds(9));
         return count;
     }
     return own_.services_->signal_group(*group, signal);
@@ -233,9 +232,7 @@ void Requests::stop_everything(wire::StopHow how) {
         return;
     }
     own_.ending_ = how;
-    own_.chronicle_->state(
-        "stopping", "started",
-        {{"version", GPCSUP_VERSION}, {"init_pid", own_.here_.init_pid}, {"ending", static_cast<int>(how)}});
+    own_.write_started("stopping");
     own_.engine_->stop_all(now());
     own_.services_->settle();
 }

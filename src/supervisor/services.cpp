@@ -1,5 +1,6 @@
 #include "supervisor/services.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "sys/memory.h"
@@ -57,6 +58,14 @@ base::Result<> Services::open() {
         return base::pass(rest_timer);
     }
     rest_timer_ = std::move(*rest_timer);
+    auto look_again = parts_.loop.on_time(EventLoop::Priority::processes, [this] {
+        look_at_starts();
+        settle();
+    });
+    if (!look_again) {
+        return base::pass(look_again);
+    }
+    look_again_ = std::move(*look_again);
     return {};
 }
 
@@ -78,6 +87,7 @@ void Services::settle() {
     while (true) {
         tell_exits();
         write_changed();
+        forget_told();
         const auto actions = parts_.engine.take_actions();
         if (actions.empty() && exits_.empty() && emptied_.empty()) {
             break;
@@ -125,17 +135,51 @@ void Services::tell_exits() {
         }
     }
     for (const Exit& exit : std::exchange(exits_, {})) {
+        if (exit.role == Role::command) {
+            tell_command_exit(exit);
+        } else {
+            tell_main_exit(exit);
+        }
+        told_.push_back(exit);
+    }
+}
+
+void Services::tell_command_exit(const Exit& exit) {
+    const auto live = live_.find(exit.unit);
+    if (live != live_.end() && live->second.command == exit.process) {
+        live->second.command = {};
+        parts_.engine.command_exited(exit.unit, exit.status, now());
+    }
+}
+
+void Services::tell_main_exit(const Exit& exit) {
+    const units::UnitState* state = parts_.engine.find(exit.unit);
+    if (state == nullptr || state->main != exit.process) {
+        return;  // a predecessor told it
+    }
+    if (const auto live = live_.find(exit.unit); live != live_.end() && live->second.slot) {
+        exec_settled(exit.unit);  // it may have failed before its pipe was read
+    }
+    // One that had ended before it was recorded has never been a member, so nothing told that the group is
+    // empty. Whom it left behind is found by looking.
+    const auto group = parts_.placing.group_of(exit.unit);
+    const auto is_empty = [&] { return !group || parts_.forest.group(*group)->populated == 0; };
+    if (state->members && is_empty()) {
+        (void)parts_.census.resync();
+        if (is_empty()) {
+            parts_.engine.group_empty(exit.unit, now());
+        }
+    }
+    parts_.engine.main_exited(exit.unit, exit.process, exit.status, now());
+}
+
+void Services::forget_told() {
+    for (const Exit& exit : std::exchange(told_, {})) {
         const auto live = live_.find(exit.unit);
-        if (live != live_.end() && live->second.command == exit.process) {
-            live->second.command = {};
+        if (exit.role == Role::command && live != live_.end()) {
             write_launch(exit.unit, live->second);
-            parts_.engine.command_exited(exit.unit, exit.status, now());
-            continue;
         }
-        if (live != live_.end() && live->second.slot) {
-            exec_settled(exit.unit);  // it may have failed before its pipe was read
-        }
-        parts_.engine.main_exited(exit.unit, exit.process, exit.status, now());
+        parts_.chronicle.erase("", (exit.role == Role::command ? "command-exit/" : "exit/") + exit.unit);
     }
 }
 
@@ -185,8 +229,7 @@ void Services::carry_out(const units::Action& action) {
             break;
         case ActionKind::kill_group:
             if (group) {
-                parts_.kills.start(*group, std::chrono::seconds(9),  // the engine gives up after ten
-                                   Kills::Asked::by_engine);
+                parts_.kills.start(*group, std::chrono::seconds(9));  // the engine gives up after ten
             }
             break;
     }
@@ -228,7 +271,7 @@ void Services::forget(const std::string& unit) {
     live_.erase(unit);
     parts_.placing.forget(unit);
     logs_.remove(unit);
-    for (const char* key : {"transient/", "owner/", "launch/", "exit/"}) {
+    for (const char* key : {"transient/", "owner/", "launch/", "exit/", "command-exit/"}) {
         parts_.chronicle.erase("", key + unit);
     }
 }
@@ -244,20 +287,11 @@ void Services::emptied(GroupId group) {
 // once, or twice and recognised.
 void Services::reaped(const wire::ExitRecord& record, const processes::Process* process) {
     const base::ProcessId id{record.pid, record.start_time};
-    std::string unit = process != nullptr ? unit_of(*process) : std::string();
-    if (unit.empty()) {
-        for (const std::string_view name : parts_.engine.names()) {
-            if (parts_.engine.find(name)->main == id) {
-                unit = name;
-            }
-        }
-    }
-    const units::UnitState* state = parts_.engine.find(unit);
-    const auto live = live_.find(unit);
-    const bool is_command = live != live_.end() && live->second.command == id;
-    if (state == nullptr || (state->main != id && !is_command)) {
+    const auto owner = owner_of(id, process);
+    if (!owner) {
         return;
     }
+    const auto& [unit, role] = *owner;
     using units::ExitKind;
     const ExitKind kind = record.code == CLD_EXITED   ? ExitKind::exited
                           : record.code == CLD_DUMPED ? ExitKind::dumped
@@ -266,13 +300,34 @@ void Services::reaped(const wire::ExitRecord& record, const processes::Process* 
                  {"pid", record.pid},
                  {"start", record.start_time},
                  {"kind", static_cast<int>(kind)},
-                 {"command", is_command}};
+                 {"command", role == Role::command}};
     body["exit_code"] = kind == ExitKind::exited ? Json(record.status) : Json();
     body["signal"] = kind == ExitKind::exited ? Json() : Json(units::signal_name(record.status));
     body["number"] = record.status;
     body["cpu_us"] = record.user_us + record.system_us;
-    parts_.chronicle.state("unit-exited", "exit/" + unit, body);
-    exits_.push_back({unit, id, {kind, record.status}});
+    // A key for each: both may have ended when the next looks.
+    parts_.chronicle.state("unit-exited", (role == Role::command ? "command-exit/" : "exit/") + unit, body);
+    exits_.push_back({unit, id, {kind, record.status}, role});
+}
+
+// Of one that had ended before it was recorded its number is all that is known.
+std::optional<std::pair<std::string, Services::Role>> Services::owner_of(
+    base::ProcessId id, const processes::Process* process) const {
+    std::string unit(process != nullptr ? unit_of(*process) : std::string(parts_.engine.unit_of_main(id)));
+    if (process == nullptr && unit.empty()) {
+        const auto running =
+            std::ranges::find_if(live_, [&](const auto& one) { return one.second.command == id; });
+        unit = running != live_.end() ? running->first : std::string();
+    }
+    const units::UnitState* state = parts_.engine.find(unit);
+    if (state == nullptr) {
+        return std::nullopt;
+    }
+    const auto live = live_.find(unit);
+    if (live != live_.end() && live->second.command == id) {
+        return std::pair(unit, Role::command);
+    }
+    return state->main == id ? std::optional(std::pair(unit, Role::main)) : std::nullopt;
 }
 
 // --- signals

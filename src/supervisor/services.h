@@ -102,12 +102,13 @@ class Services final : public UnitStates {
         std::vector<std::string> trapped;  // controllers whose calls its filter traps
         RunStreams streams;
     };
+    enum class Role { main, command };
     struct Exit {
         std::string unit;
         base::ProcessId process;
         units::ExitStatus status;
+        Role role;
     };
-    enum class Role { main, command };
 
     [[nodiscard]] static units::TimePoint now();
     void write_changed();
@@ -127,6 +128,15 @@ class Services final : public UnitStates {
     void fail_start(const std::string& unit, const base::Error& error);
     [[nodiscard]] base::Result<> check_headroom() const;
     void tell_exits();
+    void tell_main_exit(const Exit& exit);
+    void tell_command_exit(const Exit& exit);
+    void forget_told();
+    [[nodiscard]] std::optional<std::pair<std::string, Role>> owner_of(
+        base::ProcessId id, const processes::Process* process) const;
+    void adopt_mains();
+    void restore_launch(const std::string& unit, const Json& body);
+    void look_at_starts();
+    [[nodiscard]] bool is_through(const units::UnitState& state, launch::SlotId slot);
     void write_launch(const std::string& unit, const Live& live);
     void notified(const launch::ReceivedNotify& message);
     void forget(const std::string& unit);
@@ -140,6 +150,7 @@ class Services final : public UnitStates {
     std::function<void(grouping::GroupId)> before_stop_;
     std::map<std::string, Live, std::less<>> live_;
     std::deque<Exit> exits_;
+    std::vector<Exit> told_;  // their records go when what follows from them has been written
     std::vector<grouping::GroupId> emptied_;
     base::Fd handover_;
     std::string exec_program_;
@@ -147,6 +158,8 @@ class Services final : public UnitStates {
     rlimit descriptor_limit_{};  // as it was when we were started: services get it back
     Watch deadline_;
     Watch rest_timer_;
+    Watch look_again_;
+    std::uint64_t look_pause_ns_ = 0;
     enum class Settling { no, yes } settling_ = Settling::no;
     enum class LogHelper { not_asked, asked } log_helper_ = LogHelper::not_asked;
 };

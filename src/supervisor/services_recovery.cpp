@@ -2,8 +2,9 @@
 
 #include <unistd.h>
 
-#include <filesystem>
+#include <algorithm>
 
+#include "supervisor/records.h"
 #include "supervisor/run_request.h"
 #include "supervisor/services.h"
 
@@ -11,58 +12,79 @@ namespace gpcsup::supervisor {
 
 namespace {
 
-template <class Visit>
-void each(const journal::States& states, std::string_view prefix, Visit&& visit) {
-    for (auto at = states.lower_bound(prefix); at != states.end() && at->first.starts_with(prefix); ++at) {
-        visit(at->first.substr(prefix.size()), at->second.body);
-    }
-}
+constexpr std::string_view state_prefix = "unit/";
 
 }  // namespace
 
 void Services::restore_units(const journal::States& states) {
-    each(states, "transient/", [&](const std::string& name, const std::string& body) {
-        auto request = parse_run_request(body);
-        if (request) {
-            request->declaration.name = name;
-            parts_.engine.restore_transient(std::move(request->declaration));
-        }
-    });
-    each(states, "unit/", [&](const std::string&, const std::string& body) {
-        auto state = units::decode_unit_state(std::as_bytes(std::span(body)));
-        if (state) {
+    each_record(states, "transient/", parts_.chronicle,
+                [&](const std::string& name, const Json& body) -> base::Result<> {
+                    auto request = parse_run_request(body.dump());
+                    if (!request) {
+                        return base::pass(request);
+                    }
+                    request->declaration.name = name;
+                    parts_.engine.restore_transient(std::move(request->declaration));
+                    return {};
+                });
+    for (auto at = states.lower_bound(state_prefix);
+         at != states.end() && at->first.starts_with(state_prefix); ++at) {
+        if (auto state = units::decode_unit_state(std::as_bytes(std::span(at->second.body)))) {
             parts_.engine.restore(std::move(*state));
+        } else {
+            parts_.chronicle.note("state-lost", {{"what", at->first}, {"reason", state.error().message()}});
         }
-    });
-    each(states, "launch/", [&](const std::string& unit, const std::string& body) {
-        const Json json = Json::parse(body, nullptr, false);
-        if (!json.is_object()) {
-            return;
+    }
+    adopt_mains();
+    each_record(states, "launch/", parts_.chronicle,
+                [&](const std::string& unit, const Json& body) { restore_launch(unit, body); });
+    const std::pair<const char*, Role> exits[] = {{"exit/", Role::main}, {"command-exit/", Role::command}};
+    for (const auto& [prefix, role] : exits) {
+        each_record(states, prefix, parts_.chronicle,
+                    [this, role = role](const std::string& unit, const Json& body) {
+                        exits_.push_back(
+                            {unit,
+                             {body.value("pid", 0), body.value("start", std::uint64_t{0})},
+                             {static_cast<units::ExitKind>(body.value("kind", 0)), body.value("number", 0)},
+                             role});
+                    });
+    }
+}
+
+// Processes that are not in the table, as it had to be made anew.
+void Services::adopt_mains() {
+    for (const std::string_view name : parts_.engine.names()) {
+        const units::UnitState* state = parts_.engine.find(name);
+        if (state->main.pid == 0 || parts_.census.table().find(state->main) != nullptr) {
+            continue;
         }
-        Live& live = live_[unit];
-        live.domain = json.value("domain", std::uint64_t{0});
-        live.trapped = json.value("trapped", std::vector<std::string>());
-        live.command = {json.value("command_pid", 0), json.value("command_start", std::uint64_t{0})};
-        const units::Declaration* declaration = parts_.engine.declaration(unit);
-        if (live.domain != 0 && declaration != nullptr) {
-            // Where it is, which need not be where it was born; unknown yet if it was about to be.
-            const units::UnitState* state = parts_.engine.find(unit);
-            const processes::Process* main =
-                state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
-            parts_.enforcer.restore_domain(live.domain, main != nullptr
-                                                            ? parts_.census.table().places(*main)
-                                                            : parts_.placing.existing(*declaration));
+        const auto stat = parts_.census.files().stat(state->main.pid);
+        if (stat && stat->id() == state->main && !stat->ended()) {
+            const units::Declaration& declaration = *parts_.engine.declaration(name);
+            (void)parts_.census.born(state->main.pid,
+                                     parts_.forest.intern(parts_.placing.existing(declaration)));
+            if (processes::Process* row = parts_.census.table().find(state->main)) {
+                parts_.placing.mark(declaration, *row);
+            }
         }
-    });
-    each(states, "exit/", [&](const std::string& unit, const std::string& body) {
-        const Json json = Json::parse(body, nullptr, false);
-        if (json.is_object()) {
-            exits_.push_back(
-                {unit,
-                 {json.value("pid", 0), json.value("start", std::uint64_t{0})},
-                 {static_cast<units::ExitKind>(json.value("kind", 0)), json.value("number", 0)}});
-        }
-    });
+    }
+}
+
+void Services::restore_launch(const std::string& unit, const Json& body) {
+    Live& live = live_[unit];
+    live.domain = body.value("domain", std::uint64_t{0});
+    live.trapped = body.value("trapped", std::vector<std::string>());
+    live.command = {body.value("command_pid", 0), body.value("command_start", std::uint64_t{0})};
+    const units::Declaration* declaration = parts_.engine.declaration(unit);
+    if (live.domain == 0 || declaration == nullptr) {
+        return;
+    }
+    // Where it is, which need not be where it was born; unknown yet if it was about to be.
+    const units::UnitState* state = parts_.engine.find(unit);
+    const processes::Process* main =
+        state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+    parts_.enforcer.restore_domain(live.domain, main != nullptr ? parts_.census.table().places(*main)
+                                                                : parts_.placing.existing(*declaration));
 }
 
 void Services::adopt_starts() {
@@ -118,21 +140,51 @@ void Services::finish_recovery() {
                 exec_settled(unit);
             }
             parts_.engine.main_exited(unit, state->main, {}, now());
-        } else if (const auto live = live_.find(unit); live != live_.end() && live->second.slot) {
-            std::error_code failed;
-            const bool executed = !std::filesystem::equivalent(
-                "/proc/" + std::to_string(state->main.pid) + "/exe", exec_program_, failed);
-            if (slots_->failure(*live->second.slot) || (executed && !failed)) {
-                exec_settled(unit);
-            }
         }
     }
+    look_at_starts();
     parts_.engine.resume(now());
     settle();
 }
 
-// The connector tells of an execve. For a start that a predecessor began, whose status pipe died with it,
-// this is the answer.
+// Starts that a predecessor began, whose status pipes died with it: only a look tells when gpc-exec is
+// through. Soon at first, then once a second; each ends with its process at the latest.
+void Services::look_at_starts() {
+    constexpr std::uint64_t shortest_ns = 10'000'000;
+    constexpr std::uint64_t longest_ns = 1'000'000'000;
+    std::vector<std::string> through;
+    std::size_t under_way = 0;
+    for (const auto& [unit, live] : live_) {
+        const units::UnitState* state = parts_.engine.find(unit);
+        if (!live.slot || live.status || state == nullptr || state->main.pid == 0) {
+            continue;
+        }
+        if (is_through(*state, *live.slot)) {
+            through.push_back(unit);
+        } else {
+            ++under_way;
+        }
+    }
+    for (const std::string& unit : through) {
+        exec_settled(unit);
+    }
+    if (under_way > 0) {
+        look_pause_ns_ = std::clamp(look_pause_ns_ * 2, shortest_ns, longest_ns);
+        parts_.loop.arm(look_again_, monotonic_now_ns() + look_pause_ns_);
+    }
+}
+
+// By its name, which execve sets and which everybody may read, as the file behind it need not be.
+bool Services::is_through(const units::UnitState& state, launch::SlotId slot) {
+    if (slots_->failure(slot)) {
+        return true;
+    }
+    const auto stat = parts_.census.files().stat(state.main.pid);
+    return stat && stat->id() == state.main && stat->name != wire::exec_program &&
+           stat->name != wire::supervisor_program;  // between clone3 and gpc-exec
+}
+
+// The connector tells of an execve: no need to wait for the next look.
 void Services::executed(const processes::Process& process) {
     const std::string unit = unit_of(process);
     const auto live = live_.find(unit);
@@ -141,10 +193,7 @@ void Services::executed(const processes::Process& process) {
         state->main != process.id()) {
         return;
     }
-    std::error_code failed;
-    if (!std::filesystem::equivalent("/proc/" + std::to_string(process.pid) + "/exe", exec_program_,
-                                     failed) &&
-        !failed) {
+    if (is_through(*state, *live->second.slot)) {
         exec_settled(unit);
     }
 }

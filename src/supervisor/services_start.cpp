@@ -5,11 +5,13 @@
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 
 #include "launch/spawn.h"
 #include "supervisor/service_environment.h"
 #include "supervisor/services.h"
+#include "sys/pidfd.h"
 
 namespace gpcsup::supervisor {
 
@@ -57,6 +59,9 @@ void Services::start(const std::string& unit) {
     auto slot = slots_->acquire(intent);
     if (!slot) {
         return fail_start(unit, slot.error());
+    }
+    if (const auto group = parts_.placing.group_of(unit)) {
+        parts_.kills.end(*group);  // it was meant for those who were there before
     }
     parts_.engine.set_intent(unit, intent);
     write_changed();  // the intent is written down before anything is started
@@ -189,6 +194,8 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     }
     auto recorded = parts_.census.born(spawned->pid, parts_.forest.intern(*places));
     if (!recorded) {
+        // It runs already, and nobody would know of it.
+        (void)sys::send_signal(spawned->pidfd, SIGKILL);
         return base::pass(recorded);
     }
     if (processes::Process* process = parts_.census.table().find(*recorded)) {

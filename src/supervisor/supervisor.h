@@ -26,20 +26,37 @@ class Supervisor final : private CensusNews, private LiveFacts {
     static base::Result<std::unique_ptr<Supervisor>> create(Surroundings here);
     ~Supervisor() override;
 
-    base::Result<> boot();  // until it serves
+    base::Result<> boot();  // until it serves (supervisor_boot.cpp)
     int run();              // the exit status; 70 when gpc-init has gone
 
   private:
     friend class Requests;
     Supervisor(Surroundings here, std::unique_ptr<EventLoop> loop);
 
-    // supervisor.cpp
+    // supervisor_boot.cpp, in this order
+    base::Result<> receive_kept();
     base::Result<> open_journal();
     base::Result<> open_configuration();
-    base::Result<> restore_everything();
+    void tell_lost(std::string_view what, const base::Error& why);
+    base::Result<> open_forest();  // hierarchies, groups, the table of processes
+    base::Result<> open_enforcement();
+    base::Result<std::unique_ptr<launch::StartSlots>> open_slots();
+    base::Result<> open_services();
+    base::Result<> open_placement();
+    base::Result<> restore_groups();
     base::Result<> declare_groups();
+    base::Result<> restore_processes();
+    base::Result<> watch_enforcement();
     base::Result<> open_sockets();
+    base::Result<> watch_sockets();
+    void take_up();
+    void restore_started();
+    void write_started(std::string_view event);
     void serve();
+    // Nobody has booted here before.
+    [[nodiscard]] bool is_fresh() const { return !recorded_.contains("started"); }
+
+    // supervisor.cpp
     void hear_keeper();
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);

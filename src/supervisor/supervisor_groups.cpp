@@ -33,7 +33,6 @@ void Supervisor::recover_groups() {
         releases_->candidate(group);
     }
     freezing_->reapply();
-    kills_->restore(recorded_);
 }
 
 void Supervisor::review_groups() {

@@ -49,6 +49,7 @@ class Views {
     };
     explicit Views(const Sources& sources) : from_(sources), started_ns_(0) {}
     void set_start_time(std::uint64_t realtime_ns) { started_ns_ = realtime_ns; }
+    [[nodiscard]] std::uint64_t start_time() const { return started_ns_; }
 
     using Answer = base::Result<std::string>;
     Answer status(const control::Caller& caller, std::span<const std::string> units, std::string_view detail);

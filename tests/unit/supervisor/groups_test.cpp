@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <fmt/format.h>
 #include <array>
+
 #include <catch2/catch.hpp>
 #include <cerrno>
 
@@ -32,7 +34,7 @@ struct Life {
           chronicle_(std::move(journal_), keeper_),
           groups_(host_.trees(), set_, chronicle_) {
         if (adopted_) {
-            REQUIRE(groups_.restore_forest(states_));
+            groups_.restore_forest(states_);
             REQUIRE(groups_.restore_settings(states_));
             (void)groups_.collect_empty({});
         }
@@ -111,6 +113,30 @@ TEST_CASE("hierarchies that came, went and changed are as they were for a succes
     CHECK(std::ranges::count(second.set_.unbound(), "cpuset") == 1);
     CHECK(second.get("tree:/", "numtasks.limit") == "9");
     CHECK(second.get("rebound:/", "group.max_depth") == "3");
+}
+
+TEST_CASE("a record that cannot be read is told of and left out, and all others are restored") {
+    Life first;
+    REQUIRE(first.groups_.create_hierarchy("tree", Words{"numtasks"}));
+    const GroupId broken = first.make("tree:/a");
+    first.make("tree:/b");
+    REQUIRE(first.put("tree:/a", {{"numtasks.limit", "7"}}));
+    REQUIRE(first.put("tree:/b", {{"numtasks.limit", "9"}}));
+    const std::string bad[] = {"hierarchy/none", "hierarchy/07", "group/none", "group/00000077",
+                               fmt::format("settings/{:08}", broken.value)};
+    first.chronicle_.keep(bad[0], R"({"name": "none"})");  // a number that is none
+    first.chronicle_.keep(bad[1], "no JSON");
+    first.chronicle_.keep(bad[2], R"([1])");                         // no object
+    first.chronicle_.keep(bad[3], R"({"parent": "a", "name": 1})");  // other types
+    first.chronicle_.keep(bad[4], R"({"settings": {"numtasks.limit": 7}})");
+
+    Life second(first.memory());
+    CHECK(second.groups() == Words{"unit:/", "tree:/", "tree:/a", "tree:/b"});
+    CHECK(second.get("tree:/b", "numtasks.limit") == "9");
+    const std::string told = second.chronicle_.lines(0, 0)->first;
+    for (const std::string& key : bad) {
+        CHECK(told.find(R"("event":"state-lost","what":")" + key + '"') != std::string::npos);
+    }
 }
 
 TEST_CASE("groups with what they inherited are as they were for a successor") {
