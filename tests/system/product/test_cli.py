@@ -164,19 +164,49 @@ class Verbs(Case):
 class VerbsAsOrdinaryUser(Verbs):
     user = harness.ORDINARY if os.getuid() == 0 else None
 
-    @needs_root
-    def test_others_may_read_but_not_change(self):
+    def as_stranger(self, supervisor):
+        """gpcsup as a user who is neither root nor the supervisor's own."""
         everyone = harness.pwd.getpwnam("daemon")
-        self.supervisor.runtime.chmod(0o755)
+        supervisor.runtime.chmod(0o755)
         def ask(*arguments):
             def become():
                 os.setgroups([]); os.setgid(everyone.pw_gid); os.setuid(everyone.pw_uid)
-            return subprocess.run([harness.BIN / "gpcsup", "--runtime", self.supervisor.runtime, *arguments],
+            return subprocess.run([harness.BIN / "gpcsup", "--runtime", supervisor.runtime, *arguments],
                                   capture_output=True, text=True, preexec_fn=become)
+        return ask
+
+    @needs_root
+    def test_others_may_read_but_not_change(self):
+        ask = self.as_stranger(self.supervisor)
         self.assertEqual(0, ask("status", "--json").returncode)
         self.assertEqual(5, ask("stop", "sleeper").returncode)
         rows = json.loads(ask("ps", "--json").stdout)["processes"]
         self.assertFalse(any("1000" in row["command"] for row in rows), "arguments are hidden from others")
+
+    @needs_root
+    def test_secrets_of_units_are_hidden_from_others(self):
+        secrets = ('command = ["sh", "-c", "sleep 1000; : hush-1"]\nreload_command = ["true", "hush-2"]\n'
+                   'stop_command = ["true", "hush-3"]\nenvironment = { PASSWORD = "hush-4" }\nrestart_delay = "7s"\n')
+        supervisor = self.supervise({
+            "secret": "[service]\n" + secrets,
+            "theirs": '[service]\nuser = "daemon"\n' + secrets + "[depends]\nrequires = [\"slip\"]\n",
+            "slip": '[service]\ncommand = "mysql -phush-5 | tee /tmp/x"\n',
+            "digits": '[service]\ncommand = ["true"]\nenvironment = { PIN = 56789 }\n'})
+        ask = self.as_stranger(supervisor)
+        supervisor.gpcsup("start", "secret")
+        supervisor.gpcsup("start", "theirs", "slip", check=False)
+        views = [("status", "-v", "secret"), ("status", "-v", "--json", "secret", "slip", "digits"), ("list", "--json"), ("status", "--json"),
+                 ("events", "--json"), ("why", "--json", "secret"), ("why", "slip"), ("ps",), ("tree", "--json"),
+                 ("snapshot",), ("why", "--json", "unit:/secret")]
+        for view in views:
+            with self.subTest(view=view):
+                result = ask(*view)
+                self.assertIn(result.returncode, (0, 3), result.stderr)
+                self.assertNotIn("hush", result.stdout + result.stderr)
+                self.assertNotIn("56789", result.stdout + result.stderr)
+        self.assertIn("7s", ask("status", "-v", "secret").stdout, "what is no secret is shown")
+        self.assertIn("hush-4", ask("status", "-v", "theirs").stdout, "the unit's user sees his own")
+        self.assertIn("hush-4", supervisor.gpcsup("status", "-v", "secret").stdout)
 
 
 if __name__ == "__main__":
