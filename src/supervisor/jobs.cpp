@@ -101,11 +101,15 @@ void Jobs::restore(const journal::States& states) {
     }
 }
 
+std::optional<std::uint64_t> Jobs::find(std::uint64_t token) const {
+    const auto found =
+        std::ranges::find_if(jobs_, [&](const auto& one) { return token != 0 && one.second.token == token; });
+    return found == jobs_.end() ? std::nullopt : std::optional(found->first);
+}
+
 Jobs::Opened Jobs::open(JobGoal goal, std::span<const std::string> units, std::uint64_t token) {
-    for (const auto& [number, job] : jobs_) {
-        if (token != 0 && job.token == token) {
-            return {number, Opened::Novelty::known};
-        }
+    if (const auto number = find(token)) {
+        return {*number, Opened::Novelty::known};
     }
     Job job;
     job.number = chronicle_.next_sequence();

@@ -7,7 +7,6 @@
 #include <csignal>
 
 #include "base/suggestion.h"
-#include "supervisor/run_request.h"
 #include "sys/memory.h"
 #include "units/names.h"
 
@@ -117,6 +116,9 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     if (!request) {
         return base::pass(request);
     }
+    if (const auto known = own_.jobs_->find(request->token)) {
+        return started_before(caller, *known, request->client);
+    }
     units::Declaration& unit = request->declaration;
     if (unit.name.empty()) {
         unit.name = "run-" + std::to_string(own_.chronicle_->next_sequence());
@@ -129,7 +131,7 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     own_.chronicle_->state("", "transient/" + name, supervisor::Json::parse(text));
     own_.chronicle_->state("", "owner/" + name, {{"uid", caller.uid}, {"attached", attached}});
     const std::string units[] = {name};
-    const auto opened = own_.jobs_->open(attached ? JobGoal::ended : JobGoal::started, units, 0);
+    const auto opened = own_.jobs_->open(attached ? JobGoal::ended : JobGoal::started, units, request->token);
     RunStreams passed;
     if (attached) {
         passed = {std::move(streams.input), std::move(streams.output), std::move(streams.error)};
@@ -143,6 +145,25 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     }
     own_.services_->settle();
     return std::pair(name, opened.number);
+}
+
+// The same request once more: its first answer got lost with the connection. The unit is this one's now.
+base::Result<std::pair<std::string, std::uint64_t>> Requests::started_before(const Caller& caller,
+                                                                             std::uint64_t job,
+                                                                             RunRequest::Client client) {
+    const auto units = own_.jobs_->units(job);
+    if (units.size() != 1) {
+        return base::refuse(EINVAL, "this token is another request's");
+    }
+    const std::string& unit = units.front();
+    if (client == RunRequest::Client::attached) {
+        for (auto& [connection, owned] : owned_) {
+            std::erase(owned, unit);
+        }
+        ownerless_.erase(unit);
+        owned_[caller.connection].push_back(unit);
+    }
+    return std::pair(unit, job);
 }
 
 // The client of a `run` has gone: its unit goes, too.

@@ -49,6 +49,28 @@ class OpenSocket(Case):
         serials = [client.send("Hello") for _ in range(200)]
         self.assertEqual(serials, [client.receive()[1] for _ in serials])
 
+    def test_a_run_that_is_repeated_starts_once(self):
+        """What gpcsup does when the connection breaks before the answer."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.addCleanup(os.close, null)
+        for more in ("", ',"name":"once"'):
+            with self.subTest(more=more):
+                request = f'{{"token":{424242 + len(more)},"command":["sleep","4711"],"directory":"/"{more}}}'
+                body = bus.Body().text(request).descriptors(3)
+                first = self.client()
+                second = self.client()
+                one = first.call("Run", "sah", body, [null] * 3)
+                other = second.call("Run", "sah", body, [null] * 3)
+                self.assertEqual(one, other, "the same unit, the same job")
+                unit = bus.text_at(one, 0)
+                first.close()
+                self.supervisor.gpcsup("kill", "-s", "CONT", unit)  # the second one owns it
+                rows = self.supervisor.json("ps")["processes"]
+                self.assertEqual([unit], [row["unit"] for row in rows if row["command"] == "sleep 4711"])
+                pid = self.supervisor.unit(unit)["pid"]
+                second.close()
+                self.assertTrue(harness.wait_gone(pid, 20), "it ends with its last client")
+
     @harness.needs_root
     def test_a_stranger_does_not_lock_everybody_out(self):
         strangers = bus.connect_as(65534, self.supervisor.runtime, 70)
