@@ -88,7 +88,7 @@ base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind
                                &units::Engine::wish_restart, &units::Engine::wish_reload};
     for (const std::string& unit : units) {
         if (auto wished = (own_.engine_.get()->*wishes[static_cast<unsigned>(kind)])(unit, now()); !wished) {
-            own_.jobs_->fail(opened.number, unit, wished.error().message());
+            own_.jobs_->fail(opened.number, unit, wished.error());
         }
     }
     own_.services_->settle();

@@ -209,5 +209,44 @@ class VerbsAsOrdinaryUser(Verbs):
         self.assertIn("hush-4", supervisor.gpcsup("status", "-v", "secret").stdout)
 
 
+class Reloading(Case):
+    """What a job says that did not do what was asked for."""
+
+    def reloadable(self, command, timeout="30s"):
+        return (f'[service]\ncommand = ["sleep", "1000"]\nreload_command = {json.dumps(command)}\n'
+                f'start_timeout = "{timeout}"\n')
+
+    def setUp(self):
+        self.supervisor = self.supervise({
+            "bad": self.reloadable(["false"]),
+            "slow": self.reloadable(["sleep", "1000"], timeout="200ms"),
+            "good": self.reloadable(["true"]),
+            "idle": "enabled = false\n" + self.reloadable(["true"])})
+        self.supervisor.gpcsup("start", "bad", "slow", "good")
+
+    def reload(self, *units):
+        return self.supervisor.gpcsup("reload", *units, check=False)
+
+    def test_a_reload_that_fails_is_told(self):
+        result = self.reload("bad", "good")
+        self.assertEqual(1, result.returncode)
+        self.assertIn("bad is active: reload: the reload_command ended with exit 1", result.stderr)
+        self.assertNotIn("good", result.stderr)
+        self.assertIn("ended with exit 1", self.supervisor.gpcsup("status", "bad").stdout)
+        self.assertIn("ended with exit 1", self.supervisor.gpcsup("status").stdout)
+        self.assertEqual(0, self.supervisor.gpcsup("start", "bad").returncode, "it is active all the same")
+
+    def test_a_reload_that_takes_too_long_is_told(self):
+        result = self.reload("slow")
+        self.assertEqual(1, result.returncode)
+        self.assertIn("it has not reloaded in 200ms", result.stderr)
+
+    def test_what_is_not_active_is_not_reloaded(self):
+        result = self.reload("idle")
+        self.assertEqual(3, result.returncode)
+        self.assertEqual('gpcsup: idle: "idle" is inactive: only what is active reloads\n', result.stderr)
+        self.assertEqual(1, self.reload("idle", "bad").returncode)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
