@@ -118,6 +118,17 @@ class Verbs(Case):
         limited = run("-g", "tenant:/acme", "-l", "numtasks.limit=1", "--", "sh", "-c", "true & wait; echo after")
         self.assertNotEqual(0, limited.returncode + len(limited.stderr), "a fork beyond the limit is refused")
 
+    def test_run_tells_its_own_failures_from_the_commands(self):
+        for arguments in (["-g", "nope:/x", "--", "true"], ["-g", "tenant:/nope", "--", "true"], ["-l", "numtaks.limit=4", "--", "true"],
+                          ["-l", "numtasks.limit=abc", "--", "true"], ["-l", "foo", "--", "true"], ["-x", "--", "true"], [], ["--name"]):
+            for detach in ([], ["--detach"]):
+                with self.subTest(arguments=arguments, detach=detach):
+                    result = self.supervisor.gpcsup("run", *detach, *arguments, check=False)
+                    self.assertEqual((125, ""), (result.returncode, result.stdout), result.stderr)
+        self.assertEqual(127, self.supervisor.gpcsup("run", "--", "no-such-command-at-all", check=False).returncode)
+        self.assertEqual(126, self.supervisor.gpcsup("run", "--", "/etc/passwd", check=False).returncode)
+        self.assertEqual(64, self.code("start", "-x"))
+
     def test_run_is_ended_with_its_client(self):
         client = self.supervisor.popen("run", "--", "sleep", "1000", stdin=subprocess.DEVNULL)
         events = Events(self.supervisor, since=0)
