@@ -10,9 +10,10 @@ namespace gpcsup::cli {
 namespace {
 
 // `run` has exit codes of its own, so that the command's can be told from ours.
-int status_of(const Verb& verb, const base::Error& error) {
+int status_of(const Verb* verb, const base::Error& error) {
     constexpr int run_failed = 125;
-    return verb.stops == Stops::at_command ? run_failed : control::exit_status(error);
+    const bool is_run = verb != nullptr && verb->stops == Stops::at_command;
+    return is_run ? run_failed : control::exit_status(error);
 }
 
 }  // namespace
@@ -21,7 +22,7 @@ int run_program(const std::vector<std::string>& arguments) {
     auto parsed = parse_arguments(arguments);
     if (!parsed) {
         complain(parsed.error().message());
-        return control::exit_usage;
+        return status_of(meant_verb(arguments), parsed.error());
     }
     if (parsed->asks == Arguments::Asks::version) {
         print_line("gpcsup " GPCSUP_VERSION);
@@ -31,9 +32,9 @@ int run_program(const std::vector<std::string>& arguments) {
         print(parsed->verb != nullptr ? verb_help(*parsed->verb) : program_help());
         return 0;
     }
-    const Verb& verb = *parsed->verb;
+    const Verb* verb = parsed->verb;
     Session session(std::move(*parsed));
-    auto status = verb.handler(session);
+    auto status = verb->handler(session);
     if (!status) {
         complain(status.error().message());
         return status_of(verb, status.error());

@@ -231,6 +231,11 @@ std::vector<std::string> Arguments::values(std::string_view option) const {
     return found == options_.end() ? std::vector<std::string>() : found->second;
 }
 
+const Verb* meant_verb(std::vector<std::string> arguments) {
+    const auto verb = take_verb(arguments);
+    return verb ? *verb : nullptr;
+}
+
 base::Result<Arguments> parse_arguments(const std::vector<std::string>& given) {
     Arguments arguments;
     std::vector<std::string> rest = given;

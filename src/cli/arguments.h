@@ -35,4 +35,7 @@ class Arguments {
 // EINVAL with a hint for what cannot be understood ("did you mean …?").
 base::Result<Arguments> parse_arguments(const std::vector<std::string>& arguments);
 
+// Which verb is meant, also where the rest cannot be understood; null for none that there is.
+const Verb* meant_verb(std::vector<std::string> arguments);
+
 }  // namespace gpcsup::cli

@@ -60,12 +60,14 @@ bool has_socket(const std::string& runtime, Trusted trusted) {
 
 base::Result<std::string> find_runtime(const Where& where) {
     std::vector<std::string> looked;
+    bool chosen = true;  // by whoever calls: then it is his to trust
     const char* named = std::getenv(wire::runtime_variable);
     if (where.runtime) {
         looked = {*where.runtime};
     } else if (where.scope == Scope::automatic && named != nullptr && *named != '\0') {
         looked = {named};
     } else {
+        chosen = false;
         // root's own supervisor is the system's
         if (where.scope == Scope::user || (where.scope == Scope::automatic && ::geteuid() != 0)) {
             looked.push_back(user_runtime());
@@ -74,7 +76,6 @@ base::Result<std::string> find_runtime(const Where& where) {
             looked.emplace_back(system_runtime);
         }
     }
-    const bool chosen = where.runtime.has_value() || named != nullptr;
     std::string list;
     for (const auto& runtime : looked) {
         const Trusted trusted = chosen || runtime == system_runtime ? Trusted::anyone : Trusted::own;

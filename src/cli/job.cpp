@@ -105,17 +105,24 @@ base::Result<int> report(control::Client& client, const Json& settled) {
     if (good) {
         return 0;
     }
+    std::size_t bad = 0;
+    std::size_t inactive = 0;
     for (const Json& unit : list_of(settled, "units")) {
-        const std::string name = text_of(unit, "name");
-        const std::string state = text_of(unit, "state");
-        const std::string reason = text_of(unit, "reason");
-        if (state == "active" || state == "done") {
+        if (truth_of(unit, "ok") == Truth::yes) {
             continue;
         }
-        complain(name + " is " + state + (reason.empty() ? "" : ": " + reason));
-        print_log_tail(client, name);
+        const std::string name = text_of(unit, "name");
+        const std::string reason = text_of(unit, "reason");
+        if (!text_of(unit, "error").empty()) {  // nothing was tried: there is nothing new in its log
+            complain(name + ": " + reason);
+        } else {
+            complain(name + " is " + text_of(unit, "state") + (reason.empty() ? "" : ": " + reason));
+            print_log_tail(client, name);
+        }
+        ++bad;
+        inactive += text_of(unit, "error") == "Inactive" ? 1 : 0;
     }
-    return control::exit_failed;
+    return bad > 0 && inactive == bad ? control::exit_inactive : control::exit_failed;
 }
 
 }  // namespace

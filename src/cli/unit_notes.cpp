@@ -25,7 +25,7 @@ std::vector<Note> state_notes(const Json& unit, const Look& look) {
     const std::string reason = text_of(unit, "reason");
     const Tone tone = state == "failed" ? Tone::bad : state == "inactive" ? Tone::faint : Tone::waiting;
     std::vector<Note> notes;
-    if (!is_well(state) && !reason.empty()) {
+    if (!reason.empty() && state != "done") {  // of an active unit: its last reload failed
         notes.push_back({tone, reason});
     }
     if (const auto deadline = number_of(unit, "deadline_ns"); deadline && !is_well(state)) {

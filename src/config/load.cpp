@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/suggestion.h"
 #include "config/document.h"
+#include "units/settings.h"
 
 namespace gpcsup::config {
 
@@ -30,6 +31,15 @@ constexpr std::size_t most_files = 20'000;  // a loop of links, or the wrong dir
 
 std::string in_quotes(std::string_view text) {
     return "\"" + std::string(text) + "\"";
+}
+
+// The reason of a unit is for everybody, also in events: what quotes an argument or a variable is not in it.
+std::string reason_of(const Located& problem) {
+    Located told = problem;
+    if (units::audience_of(problem.key) == units::Audience::owner) {
+        told.message = "it is not right; `gpcsup check` says why";
+    }
+    return "config: " + format(told);
 }
 
 // O_NONBLOCK: a fifo that somebody put there may not stop the supervisor.
@@ -178,7 +188,7 @@ class Loader {
         if (unit.problems.empty()) {
             result_.units.push_back(std::move(unit.declaration));
         } else {
-            result_.broken.push_back({name, "config: " + format(unit.problems.front())});
+            result_.broken.push_back({name, reason_of(unit.problems.front())});
             std::ranges::move(unit.problems, std::back_inserter(result_.problems));
         }
     }
@@ -224,7 +234,7 @@ class Loader {
             if (result_.problems.size() == before) {
                 return false;
             }
-            result_.broken.push_back({unit.name, "config: " + format(result_.problems[before])});
+            result_.broken.push_back({unit.name, reason_of(result_.problems[before])});
             return true;
         });
     }

@@ -12,6 +12,7 @@ struct ErrorName {
     int code;       // the errno that stands for it in a base::Error
 };
 
+inline constexpr std::string_view error_prefix = "org.gpcsup1.Error.";
 inline constexpr ErrorName error_names[] = {
     {"org.gpcsup1.Error.Failed", 1, EIO},     {"org.gpcsup1.Error.Timeout", 2, ETIMEDOUT},
     {"org.gpcsup1.Error.Inactive", 3, ESRCH}, {"org.gpcsup1.Error.NotFound", 4, ENOENT},
@@ -28,6 +29,11 @@ inline constexpr ErrorName error_names[] = {
         }
     }
     return error_names[0];
+}
+
+// The same without its prefix, as it is in JSON: "Inactive".
+[[nodiscard]] constexpr std::string_view error_word(int code) {
+    return error_name(code).name.substr(error_prefix.size());
 }
 
 [[nodiscard]] constexpr const ErrorName& error_name(std::string_view name) {

@@ -16,10 +16,12 @@ Session& session_of(void* data) {
     return *static_cast<Session*>(data);
 }
 
-int answer(sd_bus_message* call, const base::Result<std::string>& json, sd_bus_error* error) {
+int answer(Session& session, sd_bus_message* call, const base::Result<std::string>& json,
+           sd_bus_error* error) {
     if (!json) {
         return report(error, json.error());
     }
+    session.outbox.add(json->size());
     return sd_bus_reply_method_return(call, "s", json->c_str());
 }
 
@@ -55,58 +57,65 @@ int status(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (int code = sd_bus_message_read(call, "s", &detail); code < 0) {
         return code;
     }
-    return answer(call, session_of(data).handler.status(session_of(data).caller, units, detail), error);
+    return answer(session_of(data), call,
+                  session_of(data).handler.status(session_of(data).caller, units, detail), error);
 }
 
 int list(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return answer(call, session_of(data).handler.status(session_of(data).caller, {}, "list"), error);
+    return answer(session_of(data), call,
+                  session_of(data).handler.status(session_of(data).caller, {}, "list"), error);
 }
 
 // A method with one text as its argument that answers JSON.
 template <class Call>
-int text_query(sd_bus_message* call, sd_bus_error* error, Call&& ask) {
+int text_query(Session& session, sd_bus_message* call, sd_bus_error* error, Call&& ask) {
     const char* text = "";
     if (int code = sd_bus_message_read(call, "s", &text); code < 0) {
         return code;
     }
-    return answer(call, ask(std::string_view(text)), error);
+    return answer(session, call, ask(std::string_view(text)), error);
 }
 
 int tree(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error, [&](auto text) { return session.handler.tree(session.caller, text); });
+    return text_query(session, call, error,
+                      [&](auto text) { return session.handler.tree(session.caller, text); });
 }
 
 int processes(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error,
+    return text_query(session, call, error,
                       [&](auto text) { return session.handler.processes(session.caller, text); });
 }
 
 int groups(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return text_query(call, error, [&](auto text) { return session_of(data).handler.groups(text); });
+    return text_query(session_of(data), call, error,
+                      [&](auto text) { return session_of(data).handler.groups(text); });
 }
 
 int why(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error, [&](auto text) { return session.handler.why(session.caller, text); });
+    return text_query(session, call, error,
+                      [&](auto text) { return session.handler.why(session.caller, text); });
 }
 
 int describe(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return text_query(call, error, [&](auto text) { return session_of(data).handler.describe(text); });
+    return text_query(session_of(data), call, error,
+                      [&](auto text) { return session_of(data).handler.describe(text); });
 }
 
 int snapshot(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return answer(call, session_of(data).handler.snapshot(), error);
+    return answer(session_of(data), call, session_of(data).handler.snapshot(), error);
 }
 
 int apply(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error, [&](auto how) { return session.handler.apply(session.caller, how); });
+    return text_query(session, call, error,
+                      [&](auto how) { return session.handler.apply(session.caller, how); });
 }
 
 int hierarchies(sd_bus_message* call, void* data, sd_bus_error* error) {
-    return answer(call, session_of(data).handler.hierarchies(), error);
+    return answer(session_of(data), call, session_of(data).handler.hierarchies(), error);
 }
 
 int get(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -115,7 +124,7 @@ int get(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (int code = sd_bus_message_read(call, "ss", &group, &attribute); code < 0) {
         return code;
     }
-    return answer(call, session_of(data).handler.get(group, attribute), error);
+    return answer(session_of(data), call, session_of(data).handler.get(group, attribute), error);
 }
 
 int set(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -203,7 +212,8 @@ int later_call(sd_bus_message* call, void* data, sd_bus_error*) {
 
 int thaw(sd_bus_message* call, void* data, sd_bus_error* error) {
     Session& session = session_of(data);
-    return text_query(call, error, [&](auto text) { return session.handler.thaw(session.caller, text); });
+    return text_query(session, call, error,
+                      [&](auto text) { return session.handler.thaw(session.caller, text); });
 }
 
 int kill(sd_bus_message* call, void* data, sd_bus_error* error) {
@@ -236,7 +246,7 @@ int attach(sd_bus_message* call, void* data, sd_bus_error* error) {
         return code;
     }
     Session& session = session_of(data);
-    return answer(call, session.handler.attach(session.caller, what, groups, scope, refused), error);
+    return answer(session, call, session.handler.attach(session.caller, what, groups, scope, refused), error);
 }
 
 using GroupCall = base::Result<> (Handler::*)(const Caller&, std::string_view, std::string_view);
@@ -324,6 +334,7 @@ int events(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (!lines) {
         return report(error, lines.error());
     }
+    session_of(data).outbox.add(lines->first.size());
     return sd_bus_reply_method_return(call, "st", lines->first.c_str(), lines->second);
 }
 

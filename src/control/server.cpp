@@ -1,17 +1,19 @@
 #include "control/server.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <vector>
 
+#include "control/admission.h"
 #include "control/object_manager.h"
 
 namespace gpcsup::control {
 
 struct Server::Connection {
     Connection(Server& owner, std::uint64_t count)
-        : server(owner), number(count), session{owner.handler_, {}, [this] { subscribed = true; }} {}
+        : server(owner), number(count), session{owner.handler_, {}, [this] { subscribed = true; }, {}} {}
     ~Connection() {
         if (bus != nullptr) {
             sd_bus_detach_event(bus);
@@ -22,7 +24,9 @@ struct Server::Connection {
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    int open(base::Fd socket);
+    int open(base::Fd socket, const ucred& peer);
+    // Its client does not read: more waits for it than is kept.
+    [[nodiscard]] bool is_overfull();
 
     Server& server;
     std::uint64_t number;
@@ -49,29 +53,18 @@ int disconnected(sd_bus_message* signal, void* data, sd_bus_error*) {
     return 0;
 }
 
-// Connections are freed here and not inside a callback of their own bus.
-int sweep(sd_event_source*, void* data) {
-    auto* connections = static_cast<std::list<std::unique_ptr<Server::Connection>>*>(data);
-    for (auto at = connections->begin(); at != connections->end();) {
-        if ((*at)->closing || sd_bus_is_open((*at)->bus) <= 0) {
-            auto gone = std::move(*at);
-            at = connections->erase(at);
-            gone->session.handler.disconnected(gone->number);
-        } else {
-            ++at;
-        }
-    }
-    return 0;
-}
-
 }  // namespace
 
-int Server::Connection::open(base::Fd socket) {
-    ucred peer{};
-    socklen_t length = sizeof peer;
-    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
-        return -errno;
+bool Server::Connection::is_overfull() {
+    std::uint64_t messages = 0;
+    if (sd_bus_get_n_queued_write(bus, &messages) < 0) {
+        return false;  // it is not open any more
     }
+    session.outbox.left(messages);
+    return messages > max_queued_messages || (messages > 1 && session.outbox.bytes() > max_queued_bytes);
+}
+
+int Server::Connection::open(base::Fd socket, const ucred& peer) {
     session.caller = {peer.uid, peer.pid, number};
     sd_id128_t id;
     int code = sd_id128_randomize(&id);
@@ -103,13 +96,14 @@ Server::Server(sd_event* event, int listener, Handler& handler)
 
 Server::~Server() {
     sd_event_source_disable_unref(source_);
+    sd_event_source_disable_unref(sweep_source_);
     connections_.clear();
 }
 
 base::Result<> Server::start() {
     int code = sd_event_add_io(event_, &source_, listener_, EPOLLIN, accepted, this);
     if (code >= 0) {
-        code = sd_event_add_post(event_, nullptr, sweep, &connections_);
+        code = sd_event_add_post(event_, &sweep_source_, sweep, this);
     }
     if (code < 0) {
         return base::fail(-code, "serve", "the control socket");
@@ -127,13 +121,40 @@ int Server::accepted(sd_event_source*, int descriptor, std::uint32_t, void* data
 }
 
 void Server::adopt(base::Fd socket) {
-    if (connections_.size() >= max_connections) {
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+        return;
+    }
+    std::vector<uid_t> held;
+    held.reserve(connections_.size());
+    for (const auto& connection : connections_) {
+        held.push_back(connection->session.caller.uid);
+    }
+    if (admit(held, peer.uid, geteuid()) == Admission::refused) {
         return;  // closing the socket is the answer: the client sees the end at once and may try again
     }
     auto connection = std::make_unique<Connection>(*this, next_connection_++);
-    if (connection->open(std::move(socket)) >= 0) {
+    if (connection->open(std::move(socket), peer) >= 0) {
         connections_.push_back(std::move(connection));
     }
+}
+
+// After every round of the loop, which answers one call of each client at most. Connections are freed here
+// and not inside a callback of their own bus.
+int Server::sweep(sd_event_source*, void* data) {
+    auto& connections = static_cast<Server*>(data)->connections_;
+    for (auto at = connections.begin(); at != connections.end();) {
+        if ((*at)->closing || sd_bus_is_open((*at)->bus) <= 0 || (*at)->is_overfull()) {
+            auto gone = std::move(*at);
+            at = connections.erase(at);
+            sd_bus_close(gone->bus);  // what waited for it has nowhere to go
+            gone->session.handler.disconnected(gone->number);
+        } else {
+            ++at;
+        }
+    }
+    return 0;
 }
 
 void Server::emit(const std::string& event) {
@@ -141,11 +162,11 @@ void Server::emit(const std::string& event) {
         if (!connection->subscribed || connection->closing) {
             continue;
         }
-        std::uint64_t queued = 0;
-        if (sd_bus_get_n_queued_write(connection->bus, &queued) >= 0 && queued > max_queued_messages) {
+        if (connection->is_overfull()) {
             connection->closing = true;
             continue;
         }
+        connection->session.outbox.add(event.size());
         sd_bus_emit_signal(connection->bus, "/org/gpcsup1", "org.gpcsup1.Manager", "Event", "s",
                            event.c_str());
     }

@@ -1,7 +1,8 @@
 #pragma once
 // The server's end of the control bus: accepts connections on RUNTIME/control, speaks D-Bus peer to peer on
-// each through sd-bus, and calls a Handler. It knows no unit. A client that does not read is dropped when its
-// queue is full, so none can block the loop; at most max_connections are held at once.
+// each through sd-bus, and calls a Handler. It knows no unit. A client that does not read is dropped when too
+// much waits for it, answers and events alike, so none can block the loop or take the memory; who gets one of
+// the connections is in admission.h.
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -13,8 +14,9 @@
 
 namespace gpcsup::control {
 
-inline constexpr std::size_t max_connections = 64;
-inline constexpr std::uint64_t max_queued_messages = 512;  // to one client
+// To one client. A single answer may be larger; a second one then may not wait behind it.
+inline constexpr std::uint64_t max_queued_messages = 512;
+inline constexpr std::size_t max_queued_bytes = 4u << 20;
 
 class Server {
   public:
@@ -35,12 +37,14 @@ class Server {
   private:
     static int accepted(sd_event_source* source, int descriptor, std::uint32_t events, void* server);
     void adopt(base::Fd socket);
+    static int sweep(sd_event_source* source, void* server);
     friend struct Connection;
 
     sd_event* event_;
     int listener_;
     Handler& handler_;
     sd_event_source* source_ = nullptr;
+    sd_event_source* sweep_source_ = nullptr;
     std::list<std::unique_ptr<Connection>> connections_;
     std::uint64_t next_connection_ = 1;
 };

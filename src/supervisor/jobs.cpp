@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "control/error_names.h"
 #include "supervisor/records.h"
 #include "units/names.h"
 
@@ -22,13 +23,14 @@ std::string job_key(std::uint64_t number) {
 enum class Progress { going_on, well, badly };
 
 // When a unit's state answers a wish. A backoff is an answer to `start`: the first try failed, and the reason
-// says that more follow.
-Progress progress(JobGoal goal, State state) {
+// says that more follow. A unit whose reload failed is active all the same, with that as its reason.
+Progress progress(JobGoal goal, const units::UnitState& unit) {
+    const State state = unit.state;
     switch (goal) {
         case JobGoal::started:
         case JobGoal::reloaded:
             if (state == State::active || state == State::done) {
-                return Progress::well;
+                return goal == JobGoal::started || unit.reason.empty() ? Progress::well : Progress::badly;
             }
             return units::is_down(state) ? Progress::badly : Progress::going_on;
         case JobGoal::stopped:
@@ -55,6 +57,7 @@ Json outcome_of(std::string_view unit, const units::UnitState& state,
         }
     }
     outcome["exec"] = exec ? Json{{"step", exec->step}, {"errno", exec->error}} : Json();
+    outcome["error"] = nullptr;
     return outcome;
 }
 
@@ -98,11 +101,15 @@ void Jobs::restore(const journal::States& states) {
     });
 }
 
+std::optional<std::uint64_t> Jobs::find(std::uint64_t token) const {
+    const auto found =
+        std::ranges::find_if(jobs_, [&](const auto& one) { return token != 0 && one.second.token == token; });
+    return found == jobs_.end() ? std::nullopt : std::optional(found->first);
+}
+
 Jobs::Opened Jobs::open(JobGoal goal, std::span<const std::string> units, std::uint64_t token) {
-    for (const auto& [number, job] : jobs_) {
-        if (token != 0 && job.token == token) {
-            return {number, Opened::Novelty::known};
-        }
+    if (const auto number = find(token)) {
+        return {*number, Opened::Novelty::known};
     }
     Job job;
     job.number = chronicle_.next_sequence();
@@ -137,22 +144,18 @@ void Jobs::settle(Part& part, const units::UnitState* state, Verdict verdict) {
     }
 }
 
-void Jobs::fail(std::uint64_t number, const std::string& unit, const std::string& reason) {
+void Jobs::fail(std::uint64_t number, const std::string& unit, const base::Error& error) {
     auto found = jobs_.find(number);
     if (found == jobs_.end()) {
         return;
     }
+    const units::UnitState* state = states_.unit_state(unit);
     for (Part& part : found->second.parts) {
         if (part.unit == unit && !part.settled) {
-            part = {unit,
-                    true,
-                    false,
-                    {{"name", unit},
-                     {"state", "failed"},
-                     {"reason", reason},
-                     {"exit_code", nullptr},
-                     {"signal", nullptr},
-                     {"exec", nullptr}}};
+            settle(part, state, Verdict::badly);
+            part.outcome["name"] = unit;
+            part.outcome["reason"] = error.message();
+            part.outcome["error"] = control::error_word(error.code);
         }
     }
     write(found->second);
@@ -182,7 +185,7 @@ void Jobs::review(Job& job) {
             changed = true;
             continue;
         }
-        if (const Progress now = progress(job.goal, state->state); now != Progress::going_on) {
+        if (const Progress now = progress(job.goal, *state); now != Progress::going_on) {
             settle(part, state, now == Progress::well ? Verdict::well : Verdict::badly);
             changed = true;
         }
@@ -208,7 +211,7 @@ void Jobs::unit_gone(const units::UnitState& last) {
         for (Part& part : job.parts) {
             if (part.unit == last.name && !part.settled) {
                 settle(part, &last,
-                       progress(job.goal, last.state) == Progress::well ? Verdict::well : Verdict::badly);
+                       progress(job.goal, last) == Progress::well ? Verdict::well : Verdict::badly);
                 write(job);
             }
         }
@@ -223,6 +226,7 @@ std::string Jobs::to_json(const Job& job) {
         ok = ok && part.ok;
         if (part.settled) {
             units.push_back(part.outcome);
+            units.back()["ok"] = part.ok;
         } else if (const units::UnitState* state = states_.unit_state(part.unit)) {
             units.push_back(outcome_of(part.unit, *state, {}));
             waiting_for += (waiting_for.empty() ? "" : "; ") + states_.waiting_for(*state);

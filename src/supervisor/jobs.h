@@ -45,9 +45,11 @@ class Jobs {
         std::uint64_t number = 0;
         enum class Novelty { fresh, known } novelty = Novelty::fresh;
     };
+    // The job that was opened with this token; nothing for 0.
+    [[nodiscard]] std::optional<std::uint64_t> find(std::uint64_t token) const;
     Opened open(JobGoal goal, std::span<const std::string> units, std::uint64_t token);
     void fail(std::uint64_t number, const std::string& unit,
-              const std::string& reason);  // the wish itself was refused
+              const base::Error& error);  // the wish itself was refused
 
     void wait(std::uint64_t number, std::uint64_t deadline_ns, control::Reply reply);  // deadline 0 = none
     [[nodiscard]] std::vector<std::string> units(std::uint64_t number) const;

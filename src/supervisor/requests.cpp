@@ -90,7 +90,7 @@ base::Result<std::uint64_t> Requests::job(const Caller& caller, control::JobKind
                                &units::Engine::wish_restart, &units::Engine::wish_reload};
     for (const std::string& unit : units) {
         if (auto wished = (own_.engine_.get()->*wishes[static_cast<unsigned>(kind)])(unit, now()); !wished) {
-            own_.jobs_->fail(opened.number, unit, wished.error().message());
+            own_.jobs_->fail(opened.number, unit, wished.error());
         }
     }
     own_.services_->settle();
@@ -118,6 +118,9 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     if (!request) {
         return base::pass(request);
     }
+    if (const auto known = own_.jobs_->find(request->token)) {
+        return started_before(caller, *known, request->client);
+    }
     units::Declaration& unit = request->declaration;
     if (unit.name.empty()) {
         unit.name = "run-" + std::to_string(own_.chronicle_->next_sequence());
@@ -130,7 +133,7 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     own_.chronicle_->state("", "transient/" + name, supervisor::Json::parse(text));
     own_.chronicle_->state("", "owner/" + name, {{"uid", caller.uid}, {"attached", attached}});
     const std::string units[] = {name};
-    const auto opened = own_.jobs_->open(attached ? JobGoal::ended : JobGoal::started, units, 0);
+    const auto opened = own_.jobs_->open(attached ? JobGoal::ended : JobGoal::started, units, request->token);
     RunStreams passed;
     if (attached) {
         passed = {std::move(streams.input), std::move(streams.output), std::move(streams.error)};
@@ -144,6 +147,25 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     }
     own_.services_->settle();
     return std::pair(name, opened.number);
+}
+
+// The same request once more: its first answer got lost with the connection. The unit is this one's now.
+base::Result<std::pair<std::string, std::uint64_t>> Requests::started_before(const Caller& caller,
+                                                                             std::uint64_t job,
+                                                                             RunRequest::Client client) {
+    const auto units = own_.jobs_->units(job);
+    if (units.size() != 1) {
+        return base::refuse(EINVAL, "this token is another request's");
+    }
+    const std::string& unit = units.front();
+    if (client == RunRequest::Client::attached) {
+        for (auto& [connection, owned] : owned_) {
+            std::erase(owned, unit);
+        }
+        ownerless_.erase(unit);
+        owned_[caller.connection].push_back(unit);
+    }
+    return std::pair(unit, job);
 }
 
 // The client of a `run` has gone: its unit goes, too.

@@ -8,6 +8,7 @@
 #include "grouping/delegation.h"
 #include "supervisor/live_tree.h"
 #include "supervisor/refusals.h"
+#include "supervisor/run_request.h"
 #include "supervisor/supervisor.h"
 
 namespace gpcsup::supervisor {
@@ -88,6 +89,9 @@ class Requests final : public control::Handler {
     // A group that is made, named and removed by hand: those of `unit` are the units'.
     [[nodiscard]] base::Result<> is_free(grouping::GroupId group) const;
     base::Result<Removals::Wish> removal_of(const control::Caller& caller, Text group, Text how);
+    base::Result<std::pair<std::string, std::uint64_t>> started_before(const control::Caller& caller,
+                                                                       std::uint64_t job,
+                                                                       RunRequest::Client client);
     base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
     base::Result<grouping::GroupId> group_named(Text what) const;  // HIERARCHY:PATH, or a unit's own group

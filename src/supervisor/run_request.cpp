@@ -33,6 +33,7 @@ base::Result<RunRequest> parse_run_request(std::string_view text) {
             }
             unit.place[std::string(address->hierarchy)] = address->path;
         }
+        request.token = json.value("token", std::uint64_t{0});
         if (json.value("detach", false)) {
             request.client = RunRequest::Client::detached;
         }

@@ -1,6 +1,7 @@
 #pragma once
 // The request of `gpcsup run`, as JSON (docs/bus.md), turned into the declaration of a transient unit. Pure.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@ namespace gpcsup::supervisor {
 struct RunRequest {
     units::Declaration declaration;  // simple, without restart; the name may be empty
     enum class Client { attached, detached } client = Client::attached;
+    std::uint64_t token = 0;  // 0 = none: a repeated request is another one
 };
 
 // EINVAL names the part that is wrong.

@@ -76,7 +76,8 @@ void Services::start(const std::string& unit) {
 }
 
 void Services::fail_start(const std::string& unit, const base::Error& error) {
-    live_[unit].exec_failure = ExecFailure{"execute", error.code};
+    auto& failure = live_[unit].exec_failure;  // what is known better already: there is no such program
+    failure = failure.value_or(ExecFailure{"prepare", error.code});
     parts_.engine.exec_failed(unit, explain(error), now());
 }
 
@@ -131,6 +132,9 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
     request.environment = service_environment(unit, parts_.here);
     auto executable = find_executable(command.front(), request.environment, unit.directory);
     if (!executable) {
+        if (role == Role::main) {
+            live.exec_failure = ExecFailure{"execute", executable.error().code};
+        }
         return base::pass(executable);
     }
     auto places = role == Role::main ? parts_.placing.prepare(unit, *executable)

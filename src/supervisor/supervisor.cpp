@@ -115,8 +115,11 @@ std::string Supervisor::state_word() {
     return starting ? "starting" : "running";
 }
 
-std::vector<std::string> Supervisor::warnings() {
+std::vector<std::string> Supervisor::warnings(units::Audience audience) {
     std::vector<std::string> list = configuration_.problems();
+    if (audience == units::Audience::everybody && !list.empty()) {  // they quote the files
+        list = {"there are mistakes in the configuration; `gpcsup check` says which"};
+    }
     if (!rules_.empty() && census_->quality() == processes::TrackingQuality::sampled) {
         list.emplace_back("rules: with sampled tracking only what gpcsup starts is placed by rules");
     }

@@ -96,7 +96,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::string enforcement_word() override { return enforcer_->word(); }
     Json enforcement_of(std::string_view unit) override { return services_->enforcement_of(unit); }
     std::uint64_t log_waiting(std::string_view unit) override { return services_->log_waiting(unit); }
-    std::vector<std::string> warnings() override;
+    std::vector<std::string> warnings(units::Audience audience) override;
     std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times() override {
         return census_->cpu_times(Placing::unit_hierarchy);
     }

@@ -1,7 +1,6 @@
 #include "supervisor/views.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -58,7 +57,7 @@ Json Views::place_of(const processes::Process& process) const {
 std::string Views::command_of(const control::Caller& caller, pid_t pid) {
     struct stat owner {};
     const bool permitted =
-        caller.uid == 0 || caller.uid == geteuid() ||
+        audience_of(caller) == units::Audience::owner ||
         (stat(("/proc/" + std::to_string(pid)).c_str(), &owner) == 0 && owner.st_uid == caller.uid);
     if (permitted) {
         if (auto line = from_.files.command_line(pid); line && !line->empty()) {

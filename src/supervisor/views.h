@@ -11,8 +11,10 @@
 #include "supervisor/jobs.h"
 #include "supervisor/placing.h"
 #include "supervisor/surroundings.h"
+#include "sys/local_accounts.h"
 #include "sys/proc_files.h"
 #include "units/engine.h"
+#include "units/settings.h"
 
 namespace gpcsup::supervisor {
 
@@ -27,7 +29,7 @@ class LiveFacts {
     virtual std::string enforcement_word() = 0;  // "fifo", "ordinary", "none"
     virtual Json enforcement_of(std::string_view unit) = 0;
     virtual std::uint64_t log_waiting(std::string_view unit) = 0;  // bytes that are not in its log yet
-    virtual std::vector<std::string> warnings() = 0;
+    virtual std::vector<std::string> warnings(units::Audience audience) = 0;
     // Of every group in the hierarchy `unit`; in a crowd up to a second old.
     virtual std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times() = 0;
     virtual processes::CpuTime cpu_time(grouping::GroupId group) = 0;
@@ -73,9 +75,14 @@ class Views {
     [[nodiscard]] Json placement_reasons(const processes::Process& process) const;
     [[nodiscard]] std::string placement_reason(const processes::Process& process,
                                                const grouping::Hierarchy& hierarchy) const;
-    [[nodiscard]] Json supervisor_header();
+    [[nodiscard]] Json supervisor_header(const control::Caller& caller);
     [[nodiscard]] Json unit_summary(const units::UnitState& state);
-    void add_details(Json& unit, const units::UnitState& state, std::string_view detail);
+    void add_details(Json& unit, const units::UnitState& state);
+    [[nodiscard]] static Json settings_of(const units::Declaration& unit, units::Audience audience);
+    // May this caller see arguments and environments: of this unit, of all.
+    [[nodiscard]] units::Audience audience_of(const control::Caller& caller,
+                                              const units::Declaration& unit) const;
+    [[nodiscard]] static units::Audience audience_of(const control::Caller& caller);
     [[nodiscard]] Json limits_of(const grouping::Places& places);
     [[nodiscard]] grouping::Places places_of_unit(const units::UnitState& state) const;
     // While one answer is made: of each combination of groups, and of each process.
@@ -89,6 +96,7 @@ class Views {
                      Json& list);
 
     Sources from_;
+    sys::LocalAccounts accounts_;  // whose units are whose
     std::uint64_t started_ns_;
 };
 

@@ -1,5 +1,7 @@
 // Views of units: status, list.
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "supervisor/event_loop.h"
@@ -28,7 +30,7 @@ Json time_or_null(const std::optional<units::TimePoint>& point) {
 
 }  // namespace
 
-Json Views::supervisor_header() {
+Json Views::supervisor_header(const control::Caller& caller) {
     Json hierarchies = Json::array();
     for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
         hierarchies.push_back({{"name", hierarchy->name}, {"controllers", hierarchy->controllers}});
@@ -46,7 +48,7 @@ Json Views::supervisor_header() {
             {"hierarchies", hierarchies},
             {"unit_directories", from_.here.unit_directories},
             {"config", from_.here.config ? Json(*from_.here.config) : Json()},
-            {"warnings", from_.facts.warnings()}};
+            {"warnings", from_.facts.warnings(audience_of(caller))}};
 }
 
 Places Views::places_of_unit(const units::UnitState& state) const {
@@ -110,7 +112,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         {"enforcement", from_.facts.enforcement_of(state.name)}};
 }
 
-void Views::add_details(Json& unit, const units::UnitState& state, std::string_view detail) {
+void Views::add_details(Json& unit, const units::UnitState& state) {
     const units::TimePoint now{std::chrono::nanoseconds(monotonic_now_ns())};
     unit["memory_pss_kib"] = nullptr;
     unit["limits"] = limits_of(places_of_unit(state));
@@ -126,19 +128,34 @@ void Views::add_details(Json& unit, const units::UnitState& state, std::string_v
     unit["tries_left"] = from_.engine.tries_left(state.name, now);
     unit["log"] = from_.here.logs + "/" + state.name + ".log";
     unit["log_waiting"] = from_.facts.log_waiting(state.name);
-    if (detail == "settings") {
-        Json settings = Json::array();
-        for (const units::EffectiveSetting& one :
-             units::effective_settings(*from_.engine.declaration(state.name))) {
-            settings.push_back({{"key", one.key}, {"value", one.value}, {"default", one.is_default}});
-        }
-        unit["settings"] = settings;
-    }
 }
 
-Views::Answer Views::status(const control::Caller&, std::span<const std::string> names,
+units::Audience Views::audience_of(const control::Caller& caller) {
+    return caller.uid == 0 || caller.uid == geteuid() ? units::Audience::owner : units::Audience::everybody;
+}
+
+// Names come from the local files only: the user of a directory service sees what everybody sees.
+units::Audience Views::audience_of(const control::Caller& caller, const units::Declaration& unit) const {
+    if (audience_of(caller) == units::Audience::owner || unit.user.empty()) {
+        return audience_of(caller);
+    }
+    const grouping::Who user = grouping::parse_who(unit.user);
+    const auto uid = user.number ? user.number : accounts_.user_number(user.name);
+    return uid == caller.uid ? units::Audience::owner : units::Audience::everybody;
+}
+
+Json Views::settings_of(const units::Declaration& unit, units::Audience audience) {
+    Json settings = Json::array();
+    for (const units::EffectiveSetting& one : units::effective_settings(unit, audience)) {
+        settings.push_back({{"key", one.key}, {"value", one.value}, {"default", one.is_default}});
+    }
+    return settings;
+}
+
+Views::Answer Views::status(const control::Caller& caller, std::span<const std::string> names,
                             std::string_view detail) {
     from_.facts.refresh_processes();
+    accounts_.refresh();
     Json units = Json::array();
     std::unordered_map<GroupId, processes::CpuTime> of_all;
     if (names.empty() && detail != "list") {
@@ -152,7 +169,11 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
             unit["cpu_ns"] = !group          ? 0
                              : names.empty() ? of_all[*group].usage_ns
                                              : from_.facts.cpu_time(*group).usage_ns;
-            add_details(unit, state, detail);
+            add_details(unit, state);
+        }
+        if (detail == "settings") {
+            const units::Declaration& declaration = *from_.engine.declaration(name);
+            unit["settings"] = settings_of(declaration, audience_of(caller, declaration));
         }
         units.push_back(std::move(unit));
     };
@@ -174,7 +195,7 @@ Views::Answer Views::status(const control::Caller&, std::span<const std::string>
         from_.forest.hierarchy(Placing::unit_hierarchy)->root,
         [&](processes::Process& process) { unattributed += process.has(processes::process_helper) ? 0 : 1; });
     return Json{{"schema", 1},
-                {"supervisor", supervisor_header()},
+                {"supervisor", supervisor_header(caller)},
                 {"units", std::move(units)},
                 {"unattributed", unattributed}}
         .dump(-1, ' ', false, Json::error_handler_t::replace);

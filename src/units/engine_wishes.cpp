@@ -152,7 +152,7 @@ base::Result<> Engine::wish_reload(std::string_view name, TimePoint now) {
     }
     if (state.state != State::active) {
         return base::refuse(
-            EAGAIN, quoted + " is " + std::string(name_of(state.state)) + ": only what is active reloads");
+            ESRCH, quoted + " is " + std::string(name_of(state.state)) + ": only what is active reloads");
     }
     if (!by_command && state.main.pid == 0) {
         return base::refuse(EINVAL, quoted + " has no known main process to send SIGHUP to",

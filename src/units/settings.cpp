@@ -52,10 +52,6 @@ std::string print_duration(base::Duration duration) {
     return duration == no_timeout ? "max" : base::format_duration(duration);
 }
 
-std::string print_flag(bool flag) {
-    return flag ? "true" : "false";
-}
-
 // Each assign_… below is a template on the member, so that a row stays one line.
 template <std::string Declaration::*member>
 Result<> assign_text(Declaration& declaration, const SettingValue& value) {
@@ -76,7 +72,7 @@ Result<> assign_flag(Declaration& declaration, const SettingValue& value) {
 
 template <bool Declaration::*member>
 std::string print_flag_of(const Declaration& declaration) {
-    return print_flag(declaration.*member);
+    return declaration.*member ? "true" : "false";
 }
 
 template <std::vector<std::string> Declaration::*member>
@@ -333,11 +329,11 @@ constexpr std::array table = {
     SettingRow{"service", "type", T::word, later, "simple", "When it counts as started: execve, READY=1, exit 0, fork",
                service_type_names, assign_type, [](const D& d) { return std::string(name_of(d.type)); }},
     SettingRow{"service", "command", T::command, later, "[]", "The program and its arguments; no shell", none,
-               assign_command<&D::command>, print_list_of<&D::command>},
+               assign_command<&D::command>, print_list_of<&D::command>, Audience::owner},
     SettingRow{"service", "stop_command", T::command, now, "[]", "Run to stop it, before the stop signal", none,
-               assign_command<&D::stop_command>, print_list_of<&D::stop_command>},
+               assign_command<&D::stop_command>, print_list_of<&D::stop_command>, Audience::owner},
     SettingRow{"service", "reload_command", T::command, now, "[]", "Run to reload it, instead of SIGHUP", none,
-               assign_command<&D::reload_command>, print_list_of<&D::reload_command>},
+               assign_command<&D::reload_command>, print_list_of<&D::reload_command>, Audience::owner},
     SettingRow{"service", "restart", T::word, now, "on-failure", "Which ends make it start again", restart_policy_names,
                assign_restart, [](const D& d) { return std::string(name_of(d.restart)); }},
     SettingRow{"service", "restart_delay", T::duration, now, "100ms", "Pause before it starts again; doubles each time",
@@ -359,7 +355,7 @@ constexpr std::array table = {
     SettingRow{"service", "group", T::text, later, "", "The group of users it runs as; empty: that of its user", none,
                assign_account<&D::group>, print_text<&D::group>},
     SettingRow{"service", "environment", T::map, later, "{}", "Variables added to its environment", none,
-               assign_environment, [](const D& d) { return print_map(d.environment); }},
+               assign_environment, [](const D& d) { return print_map(d.environment); }, Audience::owner},
     SettingRow{"service", "directory", T::text, later, "", "Its working directory; empty: /", none,
                assign_directory, print_text<&D::directory>},
     SettingRow{"service", "nice", T::number, later, "", "Its nice value, -20 to 19", none, assign_nice, print_nice},
@@ -461,11 +457,18 @@ std::string_view type_text(SettingType type) {
     return "a value";
 }
 
-std::vector<EffectiveSetting> effective_settings(const Declaration& declaration) {
+Audience audience_of(std::string_view key) {
+    const std::string whole = std::string(key) + ".";
+    const auto* row = std::ranges::find_if(
+        table, [&](const SettingRow& one) { return whole.starts_with(full_key(one) + "."); });
+    return row == table.end() ? Audience::everybody : row->audience;
+}
+
+std::vector<EffectiveSetting> effective_settings(const Declaration& declaration, Audience audience) {
     std::vector<EffectiveSetting> result;
     for (const SettingRow& row : table) {
         const bool service_only = row.section == "service" && declaration.kind != UnitKind::service;
-        if (row.print != nullptr && !service_only) {
+        if (row.print != nullptr && !service_only && row.audience <= audience) {
             const std::string key = full_key(row);
             result.push_back({key, row.print(declaration), !was_given(declaration, row)});
         }

@@ -38,6 +38,12 @@ enum class Applies {
     at_start,  // a unit that runs keeps what it was started with until its next start
 };
 
+// Who is shown a value; each sees what those before it see. Arguments and environments carry secrets.
+enum class Audience {
+    everybody,
+    owner,  // root, the supervisor's own user and the unit's user
+};
+
 using SettingValue = std::variant<bool, std::int64_t, std::string, std::vector<std::string>,
                                   std::map<std::string, std::string>>;
 
@@ -53,6 +59,7 @@ struct SettingRow {
     // the key.
     base::Result<> (*assign)(Declaration&, const SettingValue&);
     std::string (*print)(const Declaration&);  // as a person would type it
+    Audience audience = Audience::everybody;
 };
 
 [[nodiscard]] std::span<const SettingRow> settings();
@@ -71,8 +78,11 @@ struct EffectiveSetting {
     bool is_default;
 };
 
-// For `status -v`: every row, and every entry of [place] and [limits].
-[[nodiscard]] std::vector<EffectiveSetting> effective_settings(const Declaration& declaration);
+// For `status -v`: every row that is for this audience, and every entry of [place] and [limits].
+[[nodiscard]] std::vector<EffectiveSetting> effective_settings(const Declaration& declaration,
+                                                               Audience audience);
+// Of a full key, or of one below it ("service.environment.PASSWORD").
+[[nodiscard]] Audience audience_of(std::string_view full_key);
 
 // The keys whose values differ, with what `apply` would have to do about them.
 struct Difference {

@@ -57,7 +57,7 @@ inline void feed(std::string_view input) {
     check_problems(unit.problems);
     if (unit.problems.empty()) {
         demand(unit.declaration.kind == units::UnitKind::target || !unit.declaration.command.empty());
-        demand(!units::effective_settings(unit.declaration).empty());
+        demand(!units::effective_settings(unit.declaration, units::Audience::owner).empty());
         demand(units::differences(unit.declaration, unit.declaration).empty());
         const auto built = units::UnitGraph::build({std::move(unit.declaration)});
         demand(built.graph.find("web").has_value() && built.graph.find("default").has_value());

@@ -118,6 +118,17 @@ class Verbs(Case):
         limited = run("-g", "tenant:/acme", "-l", "numtasks.limit=1", "--", "sh", "-c", "true & wait; echo after")
         self.assertNotEqual(0, limited.returncode + len(limited.stderr), "a fork beyond the limit is refused")
 
+    def test_run_tells_its_own_failures_from_the_commands(self):
+        for arguments in (["-g", "nope:/x", "--", "true"], ["-g", "tenant:/nope", "--", "true"], ["-l", "numtaks.limit=4", "--", "true"],
+                          ["-l", "numtasks.limit=abc", "--", "true"], ["-l", "foo", "--", "true"], ["-x", "--", "true"], [], ["--name"]):
+            for detach in ([], ["--detach"]):
+                with self.subTest(arguments=arguments, detach=detach):
+                    result = self.supervisor.gpcsup("run", *detach, *arguments, check=False)
+                    self.assertEqual((125, ""), (result.returncode, result.stdout), result.stderr)
+        self.assertEqual(127, self.supervisor.gpcsup("run", "--", "no-such-command-at-all", check=False).returncode)
+        self.assertEqual(126, self.supervisor.gpcsup("run", "--", "/etc/passwd", check=False).returncode)
+        self.assertEqual(64, self.code("start", "-x"))
+
     def test_run_is_ended_with_its_client(self):
         client = self.supervisor.popen("run", "--", "sleep", "1000", stdin=subprocess.DEVNULL)
         events = Events(self.supervisor, since=0)
@@ -164,19 +175,88 @@ class Verbs(Case):
 class VerbsAsOrdinaryUser(Verbs):
     user = harness.ORDINARY if os.getuid() == 0 else None
 
-    @needs_root
-    def test_others_may_read_but_not_change(self):
+    def as_stranger(self, supervisor):
+        """gpcsup as a user who is neither root nor the supervisor's own."""
         everyone = harness.pwd.getpwnam("daemon")
-        self.supervisor.runtime.chmod(0o755)
+        supervisor.runtime.chmod(0o755)
         def ask(*arguments):
             def become():
                 os.setgroups([]); os.setgid(everyone.pw_gid); os.setuid(everyone.pw_uid)
-            return subprocess.run([harness.BIN / "gpcsup", "--runtime", self.supervisor.runtime, *arguments],
+            return subprocess.run([harness.BIN / "gpcsup", "--runtime", supervisor.runtime, *arguments],
                                   capture_output=True, text=True, preexec_fn=become)
+        return ask
+
+    @needs_root
+    def test_others_may_read_but_not_change(self):
+        ask = self.as_stranger(self.supervisor)
         self.assertEqual(0, ask("status", "--json").returncode)
         self.assertEqual(5, ask("stop", "sleeper").returncode)
         rows = json.loads(ask("ps", "--json").stdout)["processes"]
         self.assertFalse(any("1000" in row["command"] for row in rows), "arguments are hidden from others")
+
+    @needs_root
+    def test_secrets_of_units_are_hidden_from_others(self):
+        secrets = ('command = ["sh", "-c", "sleep 1000; : hush-1"]\nreload_command = ["true", "hush-2"]\n'
+                   'stop_command = ["true", "hush-3"]\nenvironment = { PASSWORD = "hush-4" }\nrestart_delay = "7s"\n')
+        supervisor = self.supervise({
+            "secret": "[service]\n" + secrets,
+            "theirs": '[service]\nuser = "daemon"\n' + secrets + "[depends]\nrequires = [\"slip\"]\n",
+            "slip": '[service]\ncommand = "mysql -phush-5 | tee /tmp/x"\n',
+            "digits": '[service]\ncommand = ["true"]\nenvironment = { PIN = 56789 }\n'})
+        ask = self.as_stranger(supervisor)
+        supervisor.gpcsup("start", "secret")
+        supervisor.gpcsup("start", "theirs", "slip", check=False)
+        views = [("status", "-v", "secret"), ("status", "-v", "--json", "secret", "slip", "digits"), ("list", "--json"), ("status", "--json"),
+                 ("events", "--json"), ("why", "--json", "secret"), ("why", "slip"), ("ps",), ("tree", "--json"),
+                 ("snapshot",), ("why", "--json", "unit:/secret")]
+        for view in views:
+            with self.subTest(view=view):
+                result = ask(*view)
+                self.assertIn(result.returncode, (0, 3), result.stderr)
+                self.assertNotIn("hush", result.stdout + result.stderr)
+                self.assertNotIn("56789", result.stdout + result.stderr)
+        self.assertIn("7s", ask("status", "-v", "secret").stdout, "what is no secret is shown")
+        self.assertIn("hush-4", ask("status", "-v", "theirs").stdout, "the unit's user sees his own")
+        self.assertIn("hush-4", supervisor.gpcsup("status", "-v", "secret").stdout)
+
+
+class Reloading(Case):
+    """What a job says that did not do what was asked for."""
+
+    def reloadable(self, command, timeout="30s"):
+        return (f'[service]\ncommand = ["sleep", "1000"]\nreload_command = {json.dumps(command)}\n'
+                f'start_timeout = "{timeout}"\n')
+
+    def setUp(self):
+        self.supervisor = self.supervise({
+            "bad": self.reloadable(["false"]),
+            "slow": self.reloadable(["sleep", "1000"], timeout="200ms"),
+            "good": self.reloadable(["true"]),
+            "idle": "enabled = false\n" + self.reloadable(["true"])})
+        self.supervisor.gpcsup("start", "bad", "slow", "good")
+
+    def reload(self, *units):
+        return self.supervisor.gpcsup("reload", *units, check=False)
+
+    def test_a_reload_that_fails_is_told(self):
+        result = self.reload("bad", "good")
+        self.assertEqual(1, result.returncode)
+        self.assertIn("bad is active: reload: the reload_command ended with exit 1", result.stderr)
+        self.assertNotIn("good", result.stderr)
+        self.assertIn("ended with exit 1", self.supervisor.gpcsup("status", "bad").stdout)
+        self.assertIn("ended with exit 1", self.supervisor.gpcsup("status").stdout)
+        self.assertEqual(0, self.supervisor.gpcsup("start", "bad").returncode, "it is active all the same")
+
+    def test_a_reload_that_takes_too_long_is_told(self):
+        result = self.reload("slow")
+        self.assertEqual(1, result.returncode)
+        self.assertIn("it has not reloaded in 200ms", result.stderr)
+
+    def test_what_is_not_active_is_not_reloaded(self):
+        result = self.reload("idle")
+        self.assertEqual(3, result.returncode)
+        self.assertEqual('gpcsup: idle: "idle" is inactive: only what is active reloads\n', result.stderr)
+        self.assertEqual(1, self.reload("idle", "bad").returncode)
 
 
 if __name__ == "__main__":

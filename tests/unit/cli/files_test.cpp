@@ -154,6 +154,11 @@ TEST_CASE("with --user it looks into the user's own runtime directory, and trust
     CHECK(cli::find_runtime({std::nullopt, cli::Scope::user}) == (directory.path / "gpcsup").string());
     ::chmod((directory.path / "gpcsup").c_str(), 0777);
     CHECK_FALSE(cli::find_runtime({std::nullopt, cli::Scope::user}));
+    // Every service has the variable; --user does not use it.
+    const Variable unused("GPCSUP_RUNTIME", (directory.path / "elsewhere").string());
+    CHECK_FALSE(cli::find_runtime({std::nullopt, cli::Scope::user}));
+    ::setenv("GPCSUP_RUNTIME", "", 1);
+    CHECK_FALSE(cli::find_runtime({std::nullopt, cli::Scope::user}));
 }
 
 TEST_CASE("Unit directories are in the order of the interface") {

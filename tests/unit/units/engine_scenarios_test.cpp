@@ -382,7 +382,7 @@ TEST_CASE("a reload by signal is over at once, unless the service says that it r
     world.behaviours["web"] = [](unsigned) { return Behaviour{.ready = 0s}; };
     const auto refused = world.engine().wish_reload("web", world.now());
     REQUIRE_FALSE(refused.has_value());
-    CHECK(refused.error().code == EAGAIN);
+    CHECK(refused.error().code == ESRCH);
     world.start("web");
     world.run_for(1s);
     world.take_log();

@@ -105,7 +105,7 @@ TEST_CASE("effective settings say what is a default") {
     note_given(web, *find_setting("service", "command"));
     web.place = {{"tenant", "/acme"}};
     web.limits = {{"numtasks.limit", "16"}};
-    const auto all = effective_settings(web);
+    const auto all = effective_settings(web, Audience::owner);
     const auto find = [&](std::string_view key) {
         const auto found = std::ranges::find(all, key, &EffectiveSetting::key);
         REQUIRE(found != all.end());
@@ -117,9 +117,26 @@ TEST_CASE("effective settings say what is a default") {
     CHECK(find("place.tenant").value == "/acme");
     CHECK(find("limits.numtasks.limit").value == "16");
     CHECK(find("depends.requires").value == "[]");
-    const auto of_target = effective_settings(test::target("t"));
+    const auto of_target = effective_settings(test::target("t"), Audience::owner);
     CHECK(
         std::ranges::none_of(of_target, [](const auto& entry) { return entry.key.starts_with("service."); }));
+}
+
+TEST_CASE("command lines and environments are for the owner of a unit") {
+    Declaration web = test::service("web");
+    web.environment = {{"PASSWORD", "hush"}};
+    std::set<std::string> hidden;
+    for (const EffectiveSetting& one : effective_settings(web, Audience::owner)) {
+        hidden.insert(one.key);
+    }
+    for (const EffectiveSetting& one : effective_settings(web, Audience::everybody)) {
+        hidden.erase(one.key);
+    }
+    CHECK(hidden == std::set<std::string>{"service.command", "service.environment", "service.reload_command",
+                                          "service.stop_command"});
+    CHECK(audience_of("service.environment.PASSWORD") == Audience::owner);
+    CHECK(audience_of("service.commander") == Audience::everybody);
+    CHECK(audience_of("limits.numtasks.limit") == Audience::everybody);
 }
 
 TEST_CASE("differences name the keys and what they need to take effect") {
