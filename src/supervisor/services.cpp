@@ -23,8 +23,8 @@ Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots
             chronicle.keep("unit/" + std::string(name),
                            {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         }
-        for (const auto& [unit, live] : live_) {
-            write_launch(unit, live);
+        for (auto& [unit, live] : live_) {
+            record_launch(unit, live);
         }
     });
 }
@@ -128,10 +128,12 @@ void Services::tell_exits() {
         const auto live = live_.find(exit.unit);
         if (live != live_.end() && live->second.command == exit.process) {
             live->second.command = {};
-            write_launch(exit.unit, live->second);
+            parts_.enforcer.ended(std::exchange(live->second.command_domain, 0));
+            record_launch(exit.unit, live->second);
             parts_.engine.command_exited(exit.unit, exit.status, now());
             continue;
         }
+        main_ended(exit.unit, exit.process);
         if (live != live_.end() && live->second.slot) {
             exec_settled(exit.unit);  // it may have failed before its pipe was read
         }
@@ -222,8 +224,7 @@ void Services::report(const units::Action& action) {
 
 void Services::forget(const std::string& unit) {
     if (const auto group = parts_.placing.group_of(unit)) {
-        (void)parts_.groups.remove(
-            *group);  // busy only if somebody put processes there meanwhile; it stays then
+        parts_.groups.remove_or_leave(*group);  // busy: with what could not be killed, or was put there since
     }
     live_.erase(unit);
     parts_.placing.forget(unit);

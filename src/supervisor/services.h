@@ -96,8 +96,10 @@ class Services final : public UnitStates {
         Watch status_watch;
         std::optional<ExecFailure> exec_failure;
         base::ProcessId command;           // of a stop or reload command that runs
-        std::uint64_t domain = 0;          // key of its listener; 0 = unfiltered
+        std::uint64_t command_domain = 0;  // key of that one's listener; 0 = unfiltered
+        std::uint64_t domain = 0;          // key of the main process's listener; 0 = unfiltered
         std::vector<std::string> trapped;  // controllers whose calls its filter traps
+        enum class Recorded { no, yes } recorded = Recorded::no;  // as launch/UNIT in the journal
         RunStreams streams;
     };
     struct Exit {
@@ -116,8 +118,11 @@ class Services final : public UnitStates {
     base::Result<base::ProcessId> launch(const units::Declaration& unit,
                                          const std::vector<std::string>& command, Role role,
                                          launch::SlotId slot, std::uint64_t intent);
-    base::Result<std::vector<wire::TrapClass>> classes_for(const units::Declaration& unit,
-                                                           const grouping::Places& places, Live& live);
+    base::Result<base::ProcessId> try_launch(const units::Declaration& unit,
+                                             const std::vector<std::string>& command, Role role,
+                                             launch::SlotId slot, std::uint64_t intent);
+    base::Result<> set_filter(const units::Declaration& unit, const grouping::Places& places, Role role,
+                              std::uint64_t intent, launch::LaunchRequest& request);
     base::Result<> connect_streams(const units::Declaration& unit, Live& live,
                                    launch::LaunchRequest& request);
     void exec_settled(const std::string& unit);
@@ -125,7 +130,8 @@ class Services final : public UnitStates {
     void fail_start(const std::string& unit, const base::Error& error);
     [[nodiscard]] base::Result<> check_headroom() const;
     void tell_exits();
-    void write_launch(const std::string& unit, const Live& live);
+    void main_ended(const std::string& unit, base::ProcessId process);
+    void record_launch(const std::string& unit, Live& live);
     void notified(const launch::ReceivedNotify& message);
     void forget(const std::string& unit);
     [[nodiscard]] std::string unit_of(const processes::Process& process) const;

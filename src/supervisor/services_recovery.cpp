@@ -22,6 +22,10 @@ void each(const journal::States& states, std::string_view prefix, Visit&& visit)
 
 void Services::restore_units(const journal::States& states) {
     each(states, "transient/", [&](const std::string& name, const std::string& body) {
+        if (!states.contains("unit/" + name)) {
+            forget(name);  // cut off before anything of it was started, or after it had ended
+            return;
+        }
         auto request = parse_run_request(body);
         if (request) {
             request->declaration.name = name;
@@ -39,10 +43,15 @@ void Services::restore_units(const journal::States& states) {
         if (!json.is_object()) {
             return;
         }
+        if (parts_.engine.declaration(unit) == nullptr) {
+            parts_.chronicle.erase("", "launch/" + unit);
+            return;
+        }
         Live& live = live_[unit];
         live.domain = json.value("domain", std::uint64_t{0});
         live.trapped = json.value("trapped", std::vector<std::string>());
         live.command = {json.value("command_pid", 0), json.value("command_start", std::uint64_t{0})};
+        live.recorded = Live::Recorded::yes;
         const units::Declaration* declaration = parts_.engine.declaration(unit);
         if (live.domain != 0 && declaration != nullptr) {
             // Where it is, which need not be where it was born; unknown yet if it was about to be.
@@ -52,6 +61,10 @@ void Services::restore_units(const journal::States& states) {
             parts_.enforcer.restore_domain(live.domain, main != nullptr
                                                             ? parts_.census.table().places(*main)
                                                             : parts_.placing.existing(*declaration));
+        }
+        if (live.command.pid != 0 && declaration != nullptr) {
+            live.command_domain = json.value("command_domain", std::uint64_t{0});
+            parts_.enforcer.restore_domain(live.command_domain, parts_.placing.existing(*declaration));
         }
     });
     each(states, "exit/", [&](const std::string& unit, const std::string& body) {
@@ -114,6 +127,7 @@ void Services::finish_recovery() {
         const processes::Process* main = parts_.census.table().find(state->main);
         if (main == nullptr || main->has(processes::process_dead)) {
             const auto live = live_.find(unit);
+            main_ended(unit, state->main);
             if (live != live_.end() && live->second.slot) {
                 exec_settled(unit);
             }
