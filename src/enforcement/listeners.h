@@ -29,6 +29,7 @@ class Listeners {
     [[nodiscard]] std::uint32_t find(std::uint64_t key) const;  // no_row = not there
     [[nodiscard]] static Listener& at(std::uint32_t index);
     [[nodiscard]] std::uint32_t count() const { return count_; }
+    [[nodiscard]] std::uint32_t end() const { return end_; }  // no listener at or behind this index
     [[nodiscard]] bool sync_wakeup() const { return sync_wakeup_; }
 
   private:

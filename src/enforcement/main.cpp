@@ -187,10 +187,7 @@ class Program {
                 map_table(descriptor);
                 return;
             case wire::KeepClass::listener:
-                if (key.id == 0 || listeners_.add(key.id, descriptor) == wire::no_row) {
-                    close(descriptor);
-                }
-                note_sync_wakeup();
+                add_listener(key.id, descriptor);
                 return;
             case wire::KeepClass::supervisor_wakeup:
                 responder_.use_supervisor_wakeup(descriptor);
@@ -207,6 +204,16 @@ class Program {
                 close(descriptor);
                 return;
         }
+    }
+
+    void add_listener(std::uint64_t key, int descriptor) {
+        const std::uint32_t index = key == 0 ? wire::no_row : listeners_.add(key, descriptor);
+        if (index == wire::no_row) {
+            close(descriptor);
+        } else if (responder_.has_table()) {
+            responder_.listening(index);
+        }
+        note_sync_wakeup();
     }
 
     void map_table(int descriptor) {

@@ -102,6 +102,16 @@ wire::Domain* Responder::domain_of(Listener& listener) const {
     return nullptr;
 }
 
+// Without this word gpcsupd could not tell a start that failed before it had a listener from one whose
+// processes live on, and its row would be lost.
+void Responder::listening(std::uint32_t index) {
+    Listener& listener = listeners_.at(index);
+    wire::Domain* domain = listener.key == 0 ? nullptr : domain_of(listener);
+    if (domain != nullptr) {
+        domain->listened.store(1);
+    }
+}
+
 Leaves Responder::leaves_of(const wire::Domain& domain, const wire::Pending& pending) const {
     const auto index = static_cast<unsigned>(class_of_slot(pending));
     const seccomp_notif& notification = pending.notification;
@@ -412,6 +422,10 @@ void Responder::forget_domain(std::uint64_t key) {
 }
 
 void Responder::adopt() {
+    for (std::uint32_t index = 0; index < listeners_.end(); ++index) {
+        listening(index);
+    }
+    table_->tells_listened.store(1);
     held_ = 0;
     slot_end_ = wire::pending_count;  // wherever the predecessor left something
     for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {

@@ -27,9 +27,10 @@ class Responder {
 
     // Room for one more notification; without it, listeners must not be waited for.
     [[nodiscard]] bool has_room() const { return held_ < wire::pending_count; }
-    void serve(std::uint32_t listener);     // its descriptor is readable: one notification
-    void forget_domain(std::uint64_t key);  // its listener hung up
-    void look_again(std::uint64_t now);     // at everything parked: gpcsupd has published, or a look is due
+    void listening(std::uint32_t listener);  // it has come: its row says so from now on
+    void serve(std::uint32_t listener);      // its descriptor is readable: one notification
+    void forget_domain(std::uint64_t key);   // its listener hung up
+    void look_again(std::uint64_t now);      // at everything parked: gpcsupd has published, or a look is due
     [[nodiscard]] std::uint64_t next_look() const {  // monotonic ns, or `never`
         return remind_at_ < next_look_ ? remind_at_ : next_look_;
     }

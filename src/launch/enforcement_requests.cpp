@@ -59,6 +59,7 @@ base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPl
         }
         table_->domains[*row].overrides.store(0);
         table_->domains[*row].closed.store(0);
+        table_->domains[*row].listened.store(0);
         charge(place, {});  // the process that is about to be started
     }
     wire::Domain& domain = table_->domains[*row];
@@ -94,6 +95,27 @@ std::vector<std::uint64_t> EnforcementClient::closed_domains() const {
         }
     }
     return keys;
+}
+
+std::vector<std::uint64_t> EnforcementClient::unclaimed_domains() const {
+    std::vector<std::uint64_t> keys;
+    for (const auto& [key, row] : domain_rows_) {
+        if (!domains_.contains(key)) {
+            keys.push_back(key);
+        }
+    }
+    return keys;
+}
+
+EnforcementClient::Listened EnforcementClient::listened(std::uint64_t key) const {
+    const auto known = domain_rows_.find(key);
+    if (known == domain_rows_.end()) {
+        return Listened::no;
+    }
+    if (table_->domains[known->second].listened.load() != 0) {
+        return Listened::yes;
+    }
+    return table_->tells_listened.load() != 0 ? Listened::no : Listened::unknown;
 }
 
 std::optional<std::uint32_t> EnforcementClient::free_override_row(pid_t tgid) const {

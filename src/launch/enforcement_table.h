@@ -114,6 +114,11 @@ class EnforcementClient {
     void remove_domain(std::uint64_t key);
     [[nodiscard]] std::vector<std::uint64_t> closed_domains()
         const;  // their listeners hung up: nobody is trapped
+    [[nodiscard]] std::vector<std::uint64_t> unclaimed_domains() const;  // a predecessor's
+    [[nodiscard]] bool has_domain(std::uint64_t key) const { return domain_rows_.contains(key); }
+    // Whether gpc-enforce ever had its listener. `unknown` while no gpc-enforce has said that it tells.
+    enum class Listened { no, yes, unknown };
+    [[nodiscard]] Listened listened(std::uint64_t key) const;
 
     // One process (with the children it will have) away from its domain's place. ENOSPC; ENOENT: no such
     // domain.

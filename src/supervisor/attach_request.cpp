@@ -99,9 +99,9 @@ void AttachRequest::read_word(const std::string& word, std::string_view scope) {
         return;
     }
     if ((*process)->has(processes::process_helper)) {
-        refused_.push_back({ItemKind::process, word, (*process)->id(), target_names(),
-                            base::refuse(EINVAL, "it is one of gpcsup's own programs, which stay where they are")
-                                .error()});
+        refused_.push_back(
+            {ItemKind::process, word, (*process)->id(), target_names(),
+             base::refuse(EINVAL, "it is one of gpcsup's own programs, which stay where they are").error()});
         return;
     }
     if (scope == "tree") {

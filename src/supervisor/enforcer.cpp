@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "launch/trap_table.h"
@@ -14,6 +15,8 @@ using grouping::GroupId;
 namespace {
 
 constexpr std::uint64_t tell_interval_ns = 1'000'000'000;  // refusals of one group, as events
+// From gpc-exec through gpc-init to gpc-enforce: gpc-exec waits half as long for its acknowledgement.
+constexpr std::uint64_t handover_ns = 10'000'000'000;
 
 // The controller of each kind of budget, whose hierarchy decides which group counts.
 constexpr std::array<std::string_view, launch::budget_kinds> controller_of_kind = {"numtasks", "numtasks",
@@ -38,6 +41,7 @@ base::Result<> Enforcer::open() {
         return base::pass(client);
     }
     client_ = std::move(*client);
+    table_ = adopted ? Table::adopted : Table::made;
     if (!adopted) {
         launch::fill_classes(client_->table());
         if (auto done =
@@ -121,10 +125,7 @@ launch::EnforcedPlace Enforcer::enforced_place(const grouping::Places& places) c
 base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key,
                                                    std::span<const wire::TrapClass> classes,
                                                    const grouping::Places& places) {
-    for (const std::uint64_t closed : client_->closed_domains()) {
-        client_->remove_domain(closed);
-        domains_.erase(closed);
-    }
+    tidy(launch::monotonic_ns());
     auto filter = filters_.get(classes);
     if (!filter) {
         return base::pass(filter);
@@ -143,14 +144,54 @@ base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key,
     return Filtered{*filter, key};
 }
 
+void Enforcer::drop(std::uint64_t key) {
+    client_->remove_domain(key);
+    domains_.erase(key);
+    ended_.erase(key);
+}
+
+void Enforcer::ended(std::uint64_t key) {
+    if (client_->has_domain(key)) {
+        ended_[key] = launch::monotonic_ns() + handover_ns;
+    }
+}
+
+void Enforcer::tidy(std::uint64_t now_ns) {
+    for (const std::uint64_t closed : client_->closed_domains()) {
+        drop(closed);
+    }
+    using Listened = launch::EnforcementClient::Listened;
+    for (auto at = ended_.begin(); at != ended_.end();) {
+        const auto [key, due] = *at++;
+        const Listened listened = client_->listened(key);
+        if (listened == Listened::yes) {
+            ended_.erase(key);  // it will hang up
+        } else if (listened == Listened::no && now_ns >= due) {
+            drop(key);
+        }
+    }
+}
+
+void Enforcer::retire_unclaimed() {
+    client_->retire_unclaimed();
+    std::ranges::for_each(client_->unclaimed_domains(), [this](std::uint64_t key) { ended(key); });
+}
+
+// Every row that was in use is in the table. To make one anew for a domain that had been closed would lose
+// it: nobody hangs up a second time.
 void Enforcer::restore_domain(std::uint64_t key, const grouping::Places& places) {
+    if (key == 0 || (table_ == Table::adopted && !client_->has_domain(key))) {
+        return;
+    }
     if (client_->set_domain(key, enforced_place(places))) {
         domains_.insert(key);
     }
 }
 
 void Enforcer::move_domain(std::uint64_t key, const grouping::Places& places) {
-    (void)client_->set_domain(key, enforced_place(places));
+    if (domains_.contains(key)) {
+        (void)client_->set_domain(key, enforced_place(places));
+    }
 }
 
 void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,

@@ -23,7 +23,7 @@ class Enforcer {
 
     base::Result<> open();  // adopts or makes the table
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus allowed);
-    void retire_unclaimed() { client_->retire_unclaimed(); }  // after everything has been restored
+    void retire_unclaimed();  // after everything has been restored
 
     // Limits, for the controllers' Host.
     base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
@@ -39,6 +39,11 @@ class Enforcer {
     };
     base::Result<Filtered> prepare(std::uint64_t key, std::span<const wire::TrapClass> classes,
                                    const grouping::Places& places);
+    // The row comes back when gpc-enforce sees the listener hang up. A start that came to nothing has none:
+    // `drop`, when that is certain; `ended`, when its process has gone and may have handed its listener over.
+    void drop(std::uint64_t key);
+    void ended(std::uint64_t key);
+    void tidy(std::uint64_t now_ns);  // takes back the rows that nobody can use any more
     void restore_domain(std::uint64_t key, const grouping::Places& places);
     void move_domain(std::uint64_t key, const grouping::Places& places);
     // One process of a domain is somewhere else than the domain (or back).
@@ -47,7 +52,6 @@ class Enforcer {
     // Processes are about to be moved into these groups without a trapped fork: the next request counts anew.
     void expect(std::span<const grouping::GroupId> groups);
     void forget_process(pid_t pid) { client_->remove_override(pid); }
-    [[nodiscard]] bool has_domain(std::uint64_t key) const { return domains_.contains(key); }
 
     [[nodiscard]] std::string word() const;  // "fifo", "ordinary", "none"
     void take_requests();                    // what gpc-enforce parked
@@ -67,6 +71,8 @@ class Enforcer {
     launch::FilterCache filters_;
     std::unique_ptr<AffinityService> affinity_;
     std::set<std::uint64_t> domains_;
+    std::map<std::uint64_t, std::uint64_t> ended_;  // key → from when on no listener of it is on its way
+    enum class Table { made, adopted } table_ = Table::made;
     base::Fd wakeup_;          // gpc-enforce → us
     base::Fd enforce_wakeup_;  // us → gpc-enforce
     Watch wakeup_watch_;

@@ -109,9 +109,11 @@ void GroupWaits::wait(const Wish& wish, control::Reply reply) {
         waiting.reply(*at_once);
         return;
     }
-    if (waiting_.size() >= most_waits) {
-        waiting.reply(base::refuse(EBUSY, "too many clients wait already",
-                                   "at most " + std::to_string(most_waits) + " can"));
+    const auto same = [&](const Waiting& one) { return one.wish.connection == wish.connection; };
+    if (std::ranges::count_if(waiting_, same) >= static_cast<std::ptrdiff_t>(most_waits)) {
+        waiting.reply(
+            base::refuse(EBUSY, "this connection waits for " + std::to_string(most_waits) + " groups already",
+                         "open another, or wait for one after the other"));
         return;
     }
     waiting_.push_back(std::move(waiting));

@@ -19,7 +19,7 @@ base::Result<GroupCondition> parse_condition(std::string_view word);
 
 class GroupWaits {
   public:
-    static constexpr std::size_t most_waits = 256;
+    static constexpr std::size_t most_waits = 16;  // of one connection
     // `is_frozen`: everybody in the group stands still.
     using IsFrozen = std::function<bool(grouping::GroupId)>;
     GroupWaits(grouping::Forest& forest, EventLoop& loop, IsFrozen is_frozen)

@@ -318,6 +318,13 @@ void Groups::remove_unused(GroupId group) {
     }
 }
 
+void Groups::remove_or_leave(GroupId group) {
+    if (!remove(group) && forest_.group(group) != nullptr) {
+        forest_.group(group)->auto_remove = true;
+        write_group(group, "");
+    }
+}
+
 grouping::PlacementOutcome Groups::attach(grouping::Population& population,
                                           const grouping::PlacementRequest& request) {
     grouping::Participant* const participants[] = {&controllers_};

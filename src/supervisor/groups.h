@@ -57,6 +57,8 @@ class Groups final : public grouping::PlacementLog {
     base::Result<grouping::GroupId> on_demand(grouping::HierarchyId hierarchy, std::string_view path);
     // Takes away a group that was made on demand and has not been used, and its parents that are such, too.
     void remove_unused(grouping::GroupId group);
+    // Removes it, or, if it is busy, once it is empty.
+    void remove_or_leave(grouping::GroupId group);
     // Called when a hierarchy has been created: what is known of its number was another's.
     void on_hierarchy_created(std::function<void(grouping::HierarchyId)> call) {
         hierarchy_created_ = std::move(call);

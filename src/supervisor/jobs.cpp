@@ -243,7 +243,7 @@ std::string Jobs::to_json(const Job& job) {
 
 void Jobs::answer(const Job& job) {
     for (std::size_t i = 0; i < waiting_.size();) {
-        if (waiting_[i].job != job.number) {
+        if (waiting_[i].wish.job != job.number) {
             ++i;
             continue;
         }
@@ -252,10 +252,10 @@ void Jobs::answer(const Job& job) {
     }
 }
 
-void Jobs::wait(std::uint64_t number, std::uint64_t deadline_ns, control::Reply reply) {
-    auto found = jobs_.find(number);
+void Jobs::wait(const Wish& wish, control::Reply reply) {
+    auto found = jobs_.find(wish.job);
     if (found == jobs_.end()) {
-        reply(base::refuse(ENOENT, fmt::format("there is no job {}", number), "it may be too long ago"));
+        reply(base::refuse(ENOENT, fmt::format("there is no job {}", wish.job), "it may be too long ago"));
         return;
     }
     review(found->second);
@@ -263,20 +263,26 @@ void Jobs::wait(std::uint64_t number, std::uint64_t deadline_ns, control::Reply 
         reply(to_json(found->second));
         return;
     }
-    if (waiting_.size() >= most_waits) {
-        reply(base::refuse(EBUSY, "too many clients wait already"));
+    const auto same = [&](const Waiting& one) { return one.wish.connection == wish.connection; };
+    if (std::ranges::count_if(waiting_, same) >= static_cast<std::ptrdiff_t>(most_waits)) {
+        reply(base::refuse(EBUSY, fmt::format("this connection waits for {} jobs already", most_waits),
+                           "open another, or wait for one after the other"));
         return;
     }
-    waiting_.push_back({number, deadline_ns, std::move(reply)});
+    waiting_.push_back({wish, std::move(reply)});
+}
+
+void Jobs::disconnected(std::uint64_t connection) {
+    std::erase_if(waiting_, [&](const Waiting& one) { return one.wish.connection == connection; });
 }
 
 void Jobs::expire(std::uint64_t now_ns) {
     for (std::size_t i = 0; i < waiting_.size();) {
-        if (waiting_[i].deadline_ns == 0 || waiting_[i].deadline_ns > now_ns) {
+        if (waiting_[i].wish.deadline_ns == 0 || waiting_[i].wish.deadline_ns > now_ns) {
             ++i;
             continue;
         }
-        auto found = jobs_.find(waiting_[i].job);
+        auto found = jobs_.find(waiting_[i].wish.job);
         waiting_[i].reply(found == jobs_.end()
                               ? base::Result<std::string>(base::refuse(ENOENT, "the job is gone"))
                               : base::Result<std::string>(to_json(found->second)));
@@ -287,8 +293,8 @@ void Jobs::expire(std::uint64_t now_ns) {
 std::uint64_t Jobs::next_deadline_ns() const {
     std::uint64_t next = 0;
     for (const Waiting& one : waiting_) {
-        if (one.deadline_ns != 0 && (next == 0 || one.deadline_ns < next)) {
-            next = one.deadline_ns;
+        if (one.wish.deadline_ns != 0 && (next == 0 || one.wish.deadline_ns < next)) {
+            next = one.wish.deadline_ns;
         }
     }
     return next;

@@ -51,7 +51,13 @@ class Jobs {
     void fail(std::uint64_t number, const std::string& unit,
               const base::Error& error);  // the wish itself was refused
 
-    void wait(std::uint64_t number, std::uint64_t deadline_ns, control::Reply reply);  // deadline 0 = none
+    struct Wish {
+        std::uint64_t job = 0;
+        std::uint64_t deadline_ns = 0;  // 0 = none
+        std::uint64_t connection = 0;
+    };
+    void wait(const Wish& wish, control::Reply reply);
+    void disconnected(std::uint64_t connection);  // its waits end
     [[nodiscard]] std::vector<std::string> units(std::uint64_t number) const;
 
     // Looks at every open job; call it when units changed and the engine is quiet.
@@ -61,7 +67,7 @@ class Jobs {
     [[nodiscard]] std::uint64_t next_deadline_ns() const;  // 0 = none
 
     static constexpr std::size_t remembered = 256;  // settled jobs
-    static constexpr std::size_t most_waits = 256;
+    static constexpr std::size_t most_waits = 16;   // of one connection: nobody's waits are in another's way
 
   private:
     struct Part {
@@ -78,8 +84,7 @@ class Jobs {
         [[nodiscard]] bool settled() const;
     };
     struct Waiting {
-        std::uint64_t job;
-        std::uint64_t deadline_ns;
+        Wish wish;
         control::Reply reply;
     };
     void write(const Job& job);

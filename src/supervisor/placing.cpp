@@ -81,6 +81,14 @@ base::Result<Places> Placing::prepare(const units::Declaration& unit, const std:
     return places;
 }
 
+void Placing::withdraw(const units::Declaration& unit) {
+    for (const auto& [hierarchy, path] : shown(unit)) {
+        if (auto group = groups_.nearest(hierarchy + ":" + path)) {  // it may have failed half way down
+            groups_.remove_unused(*group);
+        }
+    }
+}
+
 Places Placing::existing(const units::Declaration& unit) const {
     Places places{};
     for (const auto& [hierarchy, path] : shown(unit)) {

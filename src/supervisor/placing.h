@@ -19,6 +19,9 @@ class Placing {
     // The unit's places, with its own groups made and its limits set. ENOENT names the place that does not
     // exist. What rules say is asked now, for this `executable`, and written down for `existing`.
     base::Result<grouping::Places> prepare(const units::Declaration& unit, const std::string& executable);
+    // Takes away what `prepare` made for a start that came to nothing: no process came, so none will leave it
+    // empty.
+    void withdraw(const units::Declaration& unit);
     // The places of a unit that has been prepared before, as its groups are now; roots where one has gone
     // meanwhile.
     [[nodiscard]] grouping::Places existing(const units::Declaration& unit) const;

@@ -136,7 +136,8 @@ void Releases::tell(GroupId id) {
         request["user"] = std::to_string(*owner);
     }
     auto parsed = parse_run_request(request.dump());
-    // First who runs for it, then its start, and only then it waits no more.
+    // First who runs for it, then its start, and only then it waits no more. A successor starts over what was
+    // cut off in between.
     parts_.chronicle.state("", waiting_key(id), {{"group", paths_[id]}, {"unit", unit}});
     parts_.chronicle.state("", std::string(running_prefix) + unit,
                            {{"id", id.value}, {"group", parts_.forest.full_path(id)}});
@@ -149,10 +150,11 @@ void Releases::tell(GroupId id) {
         drop(id, "the agent could not be started: " + started.error().message());
         return;
     }
-    parts_.chronicle.erase("release-agent", waiting_key(id),
-                           {{"group", parts_.forest.full_path(id)}, {"agent", agent}, {"unit", unit}});
+    parts_.chronicle.note("release-agent",
+                          {{"group", parts_.forest.full_path(id)}, {"agent", agent}, {"unit", unit}});
+    parts_.services.settle();  // the start stands in the journal: a successor goes on with it
+    parts_.chronicle.erase("", waiting_key(id));
     paths_.erase(id);
-    parts_.services.settle();
 }
 
 }  // namespace gpcsup::supervisor

@@ -105,7 +105,8 @@ void Requests::wait(const Caller& caller, std::uint64_t job, std::uint64_t timeo
             ownerless_.erase(ownerless);
         }
     }
-    own_.jobs_->wait(job, timeout_us == 0 ? 0 : monotonic_now_ns() + timeout_us * 1000, std::move(reply));
+    const std::uint64_t deadline = timeout_us == 0 ? 0 : monotonic_now_ns() + timeout_us * 1000;
+    own_.jobs_->wait({job, deadline, caller.connection}, std::move(reply));
     own_.services_->settle();  // arms the timer for this deadline
 }
 
@@ -170,6 +171,7 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::started_before(con
 
 // The client of a `run` has gone: its unit goes, too.
 void Requests::disconnected(std::uint64_t connection) {
+    own_.jobs_->disconnected(connection);
     own_.kills_->disconnected(connection);
     own_.freezing_->disconnected(connection);
     own_.group_waits_->disconnected(connection);

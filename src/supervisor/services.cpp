@@ -24,8 +24,8 @@ Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots
             chronicle.keep("unit/" + std::string(name),
                            {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         }
-        for (const auto& [unit, live] : live_) {
-            write_launch(unit, live);
+        for (auto& [unit, live] : live_) {
+            record_launch(unit, live);
         }
     });
 }
@@ -148,6 +148,7 @@ void Services::tell_command_exit(const Exit& exit) {
     const auto live = live_.find(exit.unit);
     if (live != live_.end() && live->second.command == exit.process) {
         live->second.command = {};
+        parts_.enforcer.ended(std::exchange(live->second.command_domain, 0));
         parts_.engine.command_exited(exit.unit, exit.status, now());
     }
 }
@@ -157,6 +158,7 @@ void Services::tell_main_exit(const Exit& exit) {
     if (state == nullptr || state->main != exit.process) {
         return;  // a predecessor told it
     }
+    main_ended(exit.unit, exit.process);
     if (const auto live = live_.find(exit.unit); live != live_.end() && live->second.slot) {
         exec_settled(exit.unit);  // it may have failed before its pipe was read
     }
@@ -177,7 +179,7 @@ void Services::forget_told() {
     for (const Exit& exit : std::exchange(told_, {})) {
         const auto live = live_.find(exit.unit);
         if (exit.role == Role::command && live != live_.end()) {
-            write_launch(exit.unit, live->second);
+            record_launch(exit.unit, live->second);
         }
         parts_.chronicle.erase("", (exit.role == Role::command ? "command-exit/" : "exit/") + exit.unit);
     }
@@ -265,8 +267,7 @@ void Services::report(const units::Action& action) {
 
 void Services::forget(const std::string& unit) {
     if (const auto group = parts_.placing.group_of(unit)) {
-        (void)parts_.groups.remove(
-            *group);  // busy only if somebody put processes there meanwhile; it stays then
+        parts_.groups.remove_or_leave(*group);  // busy: with what could not be killed, or was put there since
     }
     live_.erase(unit);
     parts_.placing.forget(unit);

@@ -8,9 +8,9 @@
 #include <deque>
 #include <map>
 
+#include "launch/descriptor_lane.h"
 #include "launch/notify_message.h"
 #include "launch/plan.h"
-#include "launch/descriptor_lane.h"
 #include "launch/slots.h"
 #include "supervisor/census.h"
 #include "supervisor/enforcer.h"
@@ -98,8 +98,10 @@ class Services final : public UnitStates {
         Watch status_watch;
         std::optional<ExecFailure> exec_failure;
         base::ProcessId command;           // of a stop or reload command that runs
-        std::uint64_t domain = 0;          // key of its listener; 0 = unfiltered
+        std::uint64_t command_domain = 0;  // key of that one's listener; 0 = unfiltered
+        std::uint64_t domain = 0;          // key of the main process's listener; 0 = unfiltered
         std::vector<std::string> trapped;  // controllers whose calls its filter traps
+        enum class Recorded { no, yes } recorded = Recorded::no;  // as launch/UNIT in the journal
         RunStreams streams;
     };
     enum class Role { main, command };
@@ -119,8 +121,11 @@ class Services final : public UnitStates {
     base::Result<base::ProcessId> launch(const units::Declaration& unit,
                                          const std::vector<std::string>& command, Role role,
                                          launch::SlotId slot, std::uint64_t intent);
-    base::Result<std::vector<wire::TrapClass>> classes_for(const units::Declaration& unit,
-                                                           const grouping::Places& places, Live& live);
+    base::Result<base::ProcessId> try_launch(const units::Declaration& unit,
+                                             const std::vector<std::string>& command, Role role,
+                                             launch::SlotId slot, std::uint64_t intent);
+    base::Result<> set_filter(const units::Declaration& unit, const grouping::Places& places, Role role,
+                              std::uint64_t intent, launch::LaunchRequest& request);
     base::Result<> connect_streams(const units::Declaration& unit, Live& live,
                                    launch::LaunchRequest& request);
     void exec_settled(const std::string& unit);
@@ -137,7 +142,8 @@ class Services final : public UnitStates {
     void restore_launch(const std::string& unit, const Json& body);
     void look_at_starts();
     [[nodiscard]] bool is_through(const units::UnitState& state, launch::SlotId slot);
-    void write_launch(const std::string& unit, const Live& live);
+    void main_ended(const std::string& unit, base::ProcessId process);
+    void record_launch(const std::string& unit, Live& live);
     void notified(const launch::ReceivedNotify& message);
     void forget(const std::string& unit);
     [[nodiscard]] std::string unit_of(const processes::Process& process) const;

@@ -19,6 +19,10 @@ constexpr std::string_view state_prefix = "unit/";
 void Services::restore_units(const journal::States& states) {
     each_record(states, "transient/", parts_.chronicle,
                 [&](const std::string& name, const Json& body) -> base::Result<> {
+                    if (!states.contains("unit/" + name)) {
+                        forget(name);  // cut off before anything of it was started, or after it had ended
+                        return {};
+                    }
                     auto request = parse_run_request(body.dump());
                     if (!request) {
                         return base::pass(request);
@@ -71,20 +75,28 @@ void Services::adopt_mains() {
 }
 
 void Services::restore_launch(const std::string& unit, const Json& body) {
+    const units::Declaration* declaration = parts_.engine.declaration(unit);
+    if (declaration == nullptr) {
+        parts_.chronicle.erase("", "launch/" + unit);
+        return;
+    }
     Live& live = live_[unit];
     live.domain = body.value("domain", std::uint64_t{0});
     live.trapped = body.value("trapped", std::vector<std::string>());
     live.command = {body.value("command_pid", 0), body.value("command_start", std::uint64_t{0})};
-    const units::Declaration* declaration = parts_.engine.declaration(unit);
-    if (live.domain == 0 || declaration == nullptr) {
-        return;
+    live.recorded = Live::Recorded::yes;
+    if (live.domain != 0) {
+        // Where it is, which need not be where it was born; unknown yet if it was about to be.
+        const units::UnitState* state = parts_.engine.find(unit);
+        const processes::Process* main =
+            state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+        parts_.enforcer.restore_domain(live.domain, main != nullptr ? parts_.census.table().places(*main)
+                                                                    : parts_.placing.existing(*declaration));
     }
-    // Where it is, which need not be where it was born; unknown yet if it was about to be.
-    const units::UnitState* state = parts_.engine.find(unit);
-    const processes::Process* main =
-        state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
-    parts_.enforcer.restore_domain(live.domain, main != nullptr ? parts_.census.table().places(*main)
-                                                                : parts_.placing.existing(*declaration));
+    if (live.command.pid != 0) {
+        live.command_domain = body.value("command_domain", std::uint64_t{0});
+        parts_.enforcer.restore_domain(live.command_domain, parts_.placing.existing(*declaration));
+    }
 }
 
 void Services::adopt_starts() {
@@ -136,6 +148,7 @@ void Services::finish_recovery() {
         const processes::Process* main = parts_.census.table().find(state->main);
         if (main == nullptr || main->has(processes::process_dead)) {
             const auto live = live_.find(unit);
+            main_ended(unit, state->main);
             if (live != live_.end() && live->second.slot) {
                 exec_settled(unit);
             }

@@ -81,14 +81,36 @@ void Services::fail_start(const std::string& unit, const base::Error& error) {
     parts_.engine.exec_failed(unit, explain(error), now());
 }
 
-base::Result<std::vector<wire::TrapClass>> Services::classes_for(const units::Declaration& unit,
-                                                                 const grouping::Places& places, Live& live) {
-    live.trapped.clear();
-    for (const controllers::Requirement& one : parts_.controllers.required(places)) {
-        live.trapped.emplace_back(one.controller);
+// What a filter traps is fixed when it is set: a stop or reload command has one of its own, which says
+// nothing about the main process's.
+base::Result<> Services::set_filter(const units::Declaration& unit, const grouping::Places& places, Role role,
+                                    std::uint64_t intent, launch::LaunchRequest& request) {
+    Live& live = live_[unit.name];
+    auto classes = parts_.controllers.traps(places, unit.enforce);
+    if (!classes) {
+        return base::pass(classes);
     }
-    live.trapped.insert(live.trapped.end(), unit.enforce.begin(), unit.enforce.end());
-    return parts_.controllers.traps(places, unit.enforce);
+    if (!classes->empty()) {
+        auto filtered = parts_.enforcer.prepare(intent, *classes, places);
+        if (!filtered) {
+            return base::pass(filtered);
+        }
+        request.filter = filtered->filter;
+        request.listener_key = filtered->key;
+        request.handover = handover_.get();
+    }
+    const std::uint64_t domain = classes->empty() ? 0 : intent;
+    if (role == Role::command) {
+        live.command_domain = domain;
+    } else {
+        live.domain = domain;
+        live.trapped = unit.enforce;
+        for (const controllers::Requirement& one : parts_.controllers.required(places)) {
+            live.trapped.emplace_back(one.controller);
+        }
+    }
+    record_launch(unit.name, live);  // before there is a process that a successor would have to place
+    return {};
 }
 
 base::Result<> Services::connect_streams(const units::Declaration& unit, Live& live,
@@ -124,9 +146,36 @@ base::Result<> Services::connect_streams(const units::Declaration& unit, Live& l
     return {};
 }
 
+// A launch that fails leaves nothing behind: no row for a filter, no group that nobody came to.
 base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
                                                const std::vector<std::string>& command, Role role,
                                                launch::SlotId slot, std::uint64_t intent) {
+    auto process = try_launch(unit, command, role, slot, intent);
+    if (process) {
+        return process;
+    }
+    Live& live = live_[unit.name];
+    if (role == Role::command) {
+        live.command_domain = 0;
+    } else {
+        live.domain = 0;
+        live.trapped.clear();
+    }
+    record_launch(unit.name, live);
+    if (slots_->pid(slot) == 0) {
+        parts_.enforcer.drop(intent);
+    } else {
+        parts_.enforcer.ended(intent);  // there was a process: it may have come as far as its filter
+    }
+    if (role == Role::main) {
+        parts_.placing.withdraw(unit);
+    }
+    return process;
+}
+
+base::Result<base::ProcessId> Services::try_launch(const units::Declaration& unit,
+                                                   const std::vector<std::string>& command, Role role,
+                                                   launch::SlotId slot, std::uint64_t intent) {
     Live& live = live_[unit.name];
     launch::LaunchRequest request;
     request.environment = service_environment(unit, parts_.here);
@@ -173,24 +222,8 @@ base::Result<base::ProcessId> Services::launch(const units::Declaration& unit,
         (void)mkdir((parts_.here.runtime + "/units").c_str(), 0755);
         (void)mkdir((parts_.here.runtime + "/units/" + unit.name).c_str(), 0755);
     }
-    auto classes = classes_for(unit, *places, live);
-    if (!classes) {
-        return base::pass(classes);
-    }
-    if (!classes->empty()) {
-        auto filtered = parts_.enforcer.prepare(intent, *classes, *places);
-        if (!filtered) {
-            return base::pass(filtered);
-        }
-        request.filter = filtered->filter;
-        request.listener_key = filtered->key;
-        request.handover = handover_.get();
-    }
-    if (role == Role::main) {
-        live.domain = classes->empty() ? 0 : intent;
-        if (live.domain != 0) {
-            write_launch(unit.name, live);
-        }
+    if (auto set = set_filter(unit, *places, role, intent, request); !set) {
+        return base::pass(set);
     }
     auto spawned = launch::spawn({request, parts_.lane, *slots_, slot, exec_program_});
     if (!spawned) {
@@ -236,6 +269,10 @@ void Services::exec_settled(const std::string& unit) {
     if (failure) {
         const units::Declaration* declaration = parts_.engine.declaration(unit);
         live.exec_failure = ExecFailure{std::string(launch::step_name(failure->step)), failure->error};
+        const std::uint64_t domain = std::exchange(live.domain, 0);
+        live.trapped.clear();
+        record_launch(unit, live);
+        parts_.enforcer.drop(domain);  // gpc-exec was alone in it, if it came that far
         std::string what(launch::step_name(failure->step));
         if (failure->step == wire::ExecStep::execute && declaration != nullptr) {
             what = "execute " + declaration->command.front();
@@ -270,13 +307,31 @@ void Services::run_command(const std::string& unit, const std::vector<std::strin
     }
     Live& live = live_[unit];
     live.command = *process;
-    write_launch(unit, live);
+    record_launch(unit, live);
 }
 
-void Services::write_launch(const std::string& unit, const Live& live) {
+// It may have been killed before gpc-exec had a listener to hand over.
+void Services::main_ended(const std::string& unit, base::ProcessId process) {
+    const units::UnitState* state = parts_.engine.find(unit);
+    const auto live = live_.find(unit);
+    if (state != nullptr && state->main == process && live != live_.end()) {
+        parts_.enforcer.ended(live->second.domain);
+    }
+}
+
+// A successor believes what stands there: of a unit without a filter, nothing must.
+void Services::record_launch(const std::string& unit, Live& live) {
+    if (live.domain == 0 && live.command.pid == 0 && live.command_domain == 0) {
+        if (std::exchange(live.recorded, Live::Recorded::no) == Live::Recorded::yes) {
+            parts_.chronicle.erase("", "launch/" + unit);
+        }
+        return;
+    }
+    live.recorded = Live::Recorded::yes;
     parts_.chronicle.state("", "launch/" + unit,
                            {{"domain", live.domain},
                             {"trapped", live.trapped},
+                            {"command_domain", live.command_domain},
                             {"command_pid", live.command.pid},
                             {"command_start", live.command.start_time}});
 }
@@ -297,14 +352,14 @@ Json Services::enforcement_of(std::string_view unit) {
     const auto live = live_.find(unit);
     const processes::Process* main =
         state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
-    if (main == nullptr || live == live_.end()) {
+    if (main == nullptr) {
         return shown;
     }
+    const std::vector<std::string> unfiltered;
+    const auto& trapped = live == live_.end() || live->second.domain == 0 ? unfiltered : live->second.trapped;
     for (const controllers::Requirement& one :
          parts_.controllers.required(parts_.census.table().places(*main))) {
-        const auto& trapped = live->second.trapped;
-        const bool enforced = live->second.domain != 0 &&
-                              std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
+        const bool enforced = std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
         shown[std::string(one.controller)] =
             enforced
                 ? "enforced"

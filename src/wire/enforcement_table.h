@@ -81,7 +81,8 @@ struct Domain {                      // where a listener's processes are: one bu
     std::atomic<std::uint32_t> overrides;  // how many Override rows name this domain: 0 = the cheap path
     std::atomic<std::uint32_t>
         closed;  // gpc-enforce: 1 = the listener hung up, nobody is trapped by it any more
-    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint32_t> listened;  // gpc-enforce: 1 = it has, or had, the listener. 0: nobody was ever
+                                          // trapped, or it is on its way
 };
 
 // A process of a domain that was moved to other groups. A process without a row counts as its nearest
@@ -155,7 +156,7 @@ struct EnforcementTable {
     std::atomic<std::uint32_t> scheduling;   // gpc-enforce: 1 = SCHED_FIFO, 0 = ordinary
     std::atomic<std::uint32_t> sync_wakeup;  // gpc-enforce: 1 = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP works
     std::atomic<std::uint32_t> domain_end;   // gpcsupd: no row of `domains` at or behind this was ever used
-    std::atomic<std::uint32_t> reserved_word;
+    std::atomic<std::uint32_t> tells_listened;  // gpc-enforce: 1 = it keeps Domain::listened
     std::atomic<std::uint64_t> flights_wanted;  // gpc-enforce: monotonic ns at which no Flight entry was free
     std::atomic<std::uint64_t>
         flights_resolved;                     // gpcsupd: monotonic ns at which it began to settle them all

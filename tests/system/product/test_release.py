@@ -10,6 +10,7 @@ import time
 import unittest
 
 import harness
+import journal_file
 from harness import Case, Events, ORDINARY, SLOW, needs_root, stat_of, wait_gone
 
 AGENT = """#!/bin/sh
@@ -204,6 +205,23 @@ class Release(Groups):
         kill_unseen(supervisor_pid, pid)
         self.wait_for_agent(events, "tenant:/acme/web")
         self.assertEqual(["/acme/web"], [call[0] for call in self.calls()])
+
+    def test_the_agents_start_was_cut_off(self):
+        """Who runs for the group stood in the journal already, the start did not."""
+        supervisor, events = self.begin(agent=False)
+        supervisor.gpcsup("set", "tenant:/acme/web", "group.notify_on_release=true")
+        supervisor.gpcsup("set", "tenant:/", f"group.release_agent={self.agent}")
+        number = next(key[6:] for key, body in journal_file.states(supervisor).items()
+                      if key.startswith("group/") and json.loads(body)["group"] == "tenant:/acme/web")
+        unit = "release-tenant-1"
+        journal_file.replace_with(supervisor, {
+            f"release/{number}": {"group": "tenant:/acme/web", "unit": unit},
+            f"agent/{unit}": {"id": int(number), "group": "tenant:/acme/web"},
+            f"transient/{unit}": {"name": unit, "command": [str(self.agent), "/acme/web"], "detach": True}})
+        self.wait_for_agent(events, "tenant:/acme/web")
+        self.eventually(lambda: not [key for key in journal_file.states(supervisor)
+                                     if key.startswith(("release/", "agent/", "transient/"))], 20, events,
+                        "nothing of it stays")
 
     def test_a_storm_is_spread(self):
         supervisor, events = self.begin()

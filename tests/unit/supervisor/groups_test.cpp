@@ -233,3 +233,22 @@ TEST_CASE(
     Life third(second.memory());
     CHECK(third.states_.lower_bound("settings/") == third.states_.lower_bound("settings0"));
 }
+
+TEST_CASE("a unit's group that could not be removed with it goes when it is empty, for a successor too") {
+    Life first;
+    const auto unit = first.host_.trees().hierarchies().front()->root;
+    const GroupId left = *first.groups_.own_group(unit, "left", Groups::Lifetime::until_removed);
+    const GroupId free = *first.groups_.own_group(unit, "free", Groups::Lifetime::until_removed);
+    grouping::Places places{};
+    places[0] = left;
+    auto& stubborn = *first.host_.table_->insert({100, 7}, 1, first.host_.trees().intern(places)).value();
+    first.groups_.remove_or_leave(free);
+    first.groups_.remove_or_leave(left);
+    CHECK(first.groups() == Words{"unit:/", "unit:/left"});
+    Life second(first.memory());
+    CHECK(second.host_.trees().group(left)->auto_remove);
+    first.host_.table_->mark_dead(stubborn);
+    first.host_.table_->erase(stubborn);
+    (void)first.groups_.collect_empty(std::array{left});
+    CHECK(first.groups() == Words{"unit:/"});
+}

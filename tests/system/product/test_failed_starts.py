@@ -1,0 +1,108 @@
+"""Starts that come to nothing leave nothing: no row of the table, no group, no word in the journal."""
+
+import os
+import struct
+import tempfile
+import unittest
+
+import harness
+import journal_file
+from harness import Case, Events, ORDINARY
+
+UNITS = {
+    "lost": 'enabled = false\n[service]\ncommand = ["true"]\nuser = "nobody-of-that-name"\n[limits]\nnumtasks.limit = 5\n',
+    "steady": 'enabled = false\n[service]\ncommand = ["sleep", "100000"]\nreload_command = ["true"]\n[place]\ncompute = "/batch"\n',
+}
+LIMITED = '[limits]\nnumtasks.limit = 5\n'
+
+
+def rows_ever_used(supervisor):
+    """EnforcementTable::domain_end (src/wire/enforcement_table.h), as gpc-init keeps the table."""
+    with open(journal_file.kept(supervisor, "gpcsup-enforcement"), "rb") as table:
+        return struct.unpack_from("<I", table.read(64), 32)[0]
+
+
+class FailedStarts(Case):
+    def test_a_filtered_start_that_fails_gives_its_row_back(self):
+        supervisor = self.supervise(UNITS)
+        supervisor.gpcsup("start", "lost", check=False)
+        self.assertEqual("failed", supervisor.unit("lost")["state"])
+        used = rows_ever_used(supervisor)
+        for _ in range(20):
+            self.assertNotEqual(0, supervisor.gpcsup("start", "lost", check=False).returncode)
+        with tempfile.TemporaryDirectory() as directory:
+            gone = os.path.join(directory, "gone")
+            os.mkdir(gone)
+            os.chmod(directory, 0o755)
+            command = (f'cd {gone} && rmdir {gone} && i=0; while [ $i -lt 20 ]; do '
+                       f'{harness.BIN}/gpcsup --runtime {supervisor.runtime} run -l numtasks.limit=5 -- true; '
+                       'i=$((i+1)); done')
+            harness.subprocess.run(["sh", "-c", command], env=supervisor.environ(), preexec_fn=supervisor.become,
+                                   capture_output=True, timeout=60 * harness.SLOW, check=False)
+        self.assertLessEqual(rows_ever_used(supervisor), used + 1)
+        self.assertFalse("launch/lost" in journal_file.states(supervisor))
+
+    def test_a_limit_that_is_refused_leaves_no_group(self):
+        supervisor = self.supervise(UNITS)
+        groups = self.groups(supervisor)
+        for limit in ("cpuset.cpus=999", "numtasks.limit=no-number"):
+            self.assertNotEqual(0, supervisor.gpcsup("run", "-l", limit, "--", "true", check=False).returncode)
+        self.assertNotEqual(0, supervisor.gpcsup("run", "-l", "cpuset.cpus=0", "--", "/no/such/program",
+                                                 check=False).returncode)
+        self.assertEqual(groups, self.groups(supervisor))
+        names = [body for key, body in journal_file.states(supervisor).items() if key.startswith("group/")]
+        self.assertFalse([body for body in names if b'"run-' in body])
+
+    def groups(self, supervisor):
+        return {key: supervisor.gpcsup("tree", key).stdout for key in ("compute", "tenant")}
+
+
+class Status(Case):
+    def test_a_start_without_a_filter_forgets_the_one_before(self):
+        supervisor = self.supervise(UNITS)
+        supervisor.write_unit("steady", UNITS["steady"] + LIMITED)
+        supervisor.gpcsup("apply")
+        supervisor.gpcsup("start", "steady")
+        self.assertEqual("enforced", supervisor.unit("steady")["enforcement"]["numtasks"])
+        supervisor.write_unit("steady", UNITS["steady"])
+        supervisor.gpcsup("apply")
+        supervisor.gpcsup("restart", "steady")
+        self.assertFalse("launch/steady" in journal_file.states(supervisor))
+        supervisor.gpcsup("set", "tenant:/", "numtasks.limit=100")
+        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["numtasks"])
+        journal_file.replace_with(supervisor, {})
+        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["numtasks"])
+
+    def test_a_reload_makes_nothing_enforced(self):
+        supervisor = self.supervise(UNITS)
+        supervisor.gpcsup("start", "steady")
+        supervisor.gpcsup("set", "compute:/batch", "cpuset.cpus=0")
+        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["cpuset"])
+        supervisor.gpcsup("reload", "steady")
+        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["cpuset"])
+
+    def test_a_reload_of_a_filtered_unit_makes_nothing_more_enforced(self):
+        supervisor = self.supervise(UNITS | {"steady": UNITS["steady"] + LIMITED})
+        supervisor.gpcsup("start", "steady")
+        supervisor.gpcsup("set", "compute:/batch", "cpuset.cpus=0")
+        supervisor.gpcsup("reload", "steady")
+        enforcement = supervisor.unit("steady")["enforcement"]
+        self.assertEqual("enforced", enforcement["numtasks"])
+        self.assertIn("observed", enforcement["cpuset"])
+
+
+class CutOff(Case):
+    def test_a_run_that_was_cut_off_before_its_start_is_forgotten(self):
+        supervisor = self.supervise(UNITS)
+        journal_file.replace_with(supervisor, {"transient/ghost": {"name": "ghost", "command": ["true"]},
+                                               "owner/ghost": {"uid": os.getuid(), "attached": True}})
+        self.assertNotEqual(0, supervisor.gpcsup("status", "ghost", check=False).returncode)
+        self.assertFalse([key for key in journal_file.states(supervisor) if key.endswith("/ghost")])
+
+
+class FailedStartsAsOrdinaryUser(FailedStarts):
+    user = ORDINARY if os.getuid() == 0 else None
+
+
+if __name__ == "__main__":
+    unittest.main()
