@@ -1,5 +1,6 @@
 #pragma once
-// Numbers of the grouping core. A GroupId is unique over all hierarchies and never used again; 0 means none.
+// Numbers of the grouping core. A GroupId is unique over all hierarchies and not used again by this gpcsupd;
+// a successor goes on behind the highest that is left. 0 means none.
 
 #include <array>
 

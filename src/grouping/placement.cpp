@@ -291,16 +291,15 @@ PlacementOutcome place(const Forest& forest, Participants participants, Populati
 }
 
 std::vector<Refusal> settle(const Forest& forest, Participants participants, Population& population,
-                            std::span<const Relocation> relocations, Settlement settlement) {
+                            std::span<const Relocation> relocations) {
     std::vector<Relocation> wanted;
     for (const Relocation& each : relocations) {
         const auto now = population.places(each.process);
         if (!now) {
             continue;
         }
-        const bool undo = settlement == Settlement::undo;
-        const Places& target = undo ? each.from : each.to;
-        const Places& source = undo ? each.to : each.from;
+        const Places& target = each.from;
+        const Places& source = each.to;
         Relocation move{each.process, source, settled(*now, source, target, forest)};
         for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
             if (source[slot] == target[slot]) {

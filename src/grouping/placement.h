@@ -4,9 +4,8 @@
 // to the machine and where intents are written is behind the three interfaces here. No controller is named.
 //
 // Crash-only: the intent (each process with the places it leaves and those it gets) is written before
-// anything changes, the commit after everything has. A successor that finds an intent without commit calls
-// settle(…, Settlement::undo), one that finds it with commit calls settle(…, Settlement::complete); both are
-// idempotent.
+// anything changes; after everything has, the commit takes it away. A successor that finds an intent calls
+// settle(…), which is idempotent.
 
 #include <optional>
 #include <span>
@@ -90,12 +89,9 @@ struct PlacementOutcome {
                                      Population& population, PlacementLog& log,
                                      const PlacementRequest& request);
 
-enum class Settlement { undo, complete };
-
-// What a successor does with an intent it found. Groups that are gone count as the roots of their
-// hierarchies. Goes on after a failure and returns all of them.
+// What a successor does with an intent it found: everybody goes back. Groups that are gone count as the roots
+// of their hierarchies. Goes on after a failure and returns all of them.
 [[nodiscard]] std::vector<Refusal> settle(const Forest& forest, std::span<Participant* const> participants,
-                                          Population& population, std::span<const Relocation> relocations,
-                                          Settlement settlement);
+                                          Population& population, std::span<const Relocation> relocations);
 
 }  // namespace gpcsup::grouping

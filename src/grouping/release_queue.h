@@ -47,7 +47,6 @@ class ReleaseQueue {
     void finished(GroupId id) { running_.erase(id); }
 
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
-    [[nodiscard]] std::vector<GroupId> all() const { return {waiting_.begin(), waiting_.end()}; }
 
   private:
     [[nodiscard]] bool has_room(Time now);

@@ -60,7 +60,6 @@ class GroupFreeze {
     // Only the rounds: everybody has the signal, not everybody need have come to a stop yet.
     void stop_all();
     [[nodiscard]] grouping::GroupId group() const { return group_; }
-    [[nodiscard]] Phase phase() const { return phase_; }
     [[nodiscard]] std::size_t stopped() const { return stopped_; }  // members that stand still
     [[nodiscard]] const std::vector<Survivor>& survivors() const { return survivors_; }  // when given up
 

@@ -28,7 +28,6 @@ class GroupKill {
 
     Status step();
     [[nodiscard]] grouping::GroupId group() const { return freeze_.group(); }
-    [[nodiscard]] Phase phase() const { return phase_; }
     [[nodiscard]] const std::vector<Survivor>& survivors() const { return survivors_; }  // when given up
 
   private:

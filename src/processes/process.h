@@ -14,7 +14,7 @@ namespace gpcsup::processes {
 
 enum ProcessFlag : std::uint32_t {
     process_dead = 1u << 0,  // its last thread has gone; kept until it is settled with its parent or gpc-init
-    process_service = 1u << 1,  // started by gpcsupd from a start intent: the main process of a unit
+    process_service = 1u << 1,  // started by gpcsupd: a unit's main process, or its stop or reload command
     process_orphan = 1u << 2,   // became gpc-init's child without an intent
     process_moved = 1u << 3,    // its membership is not the one it was born with
     process_stray = 1u << 4,    // nobody could say whose it is: in the root groups

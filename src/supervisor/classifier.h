@@ -72,7 +72,7 @@ class Classifier {
     void tell_failure(std::size_t rule, pid_t pid, const base::Error& error);
 
     Parts parts_;
-    std::deque<base::ProcessId> noted_;  // each once, by its flag: never longer than the process table
+    std::deque<base::ProcessId> noted_;  // each once, by its flag; who has gone stays until its turn
     std::map<std::size_t, std::uint64_t> failed_ns_;  // by rule: when that was last told
     Watch again_;
     enum class Working { no, yes } working_ = Working::no;

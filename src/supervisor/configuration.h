@@ -31,12 +31,10 @@ class Configuration {
     [[nodiscard]] Records tree_records() const;
     void record_problems(Chronicle& chronicle) const;
 
-    [[nodiscard]] units::UnitGraph take_graph();                                           // once
-    [[nodiscard]] const units::UnitGraph& graph() const { return graph_; }                 // before that
-    [[nodiscard]] const std::vector<units::Declaration>& units() const { return units_; }  // before that
+    [[nodiscard]] units::UnitGraph take_graph();                            // once
+    [[nodiscard]] const units::UnitGraph& graph() const { return graph_; }  // before that
     [[nodiscard]] const grouping::DeclaredTree& hierarchies() const { return hierarchies_; }
     [[nodiscard]] const std::vector<grouping::Rule>& rules() const { return rules_; }
-    [[nodiscard]] const std::vector<units::BrokenUnit>& broken() const { return broken_; }
     // What is wrong with the files; only after load.
     [[nodiscard]] const std::vector<config::Located>& located() const { return located_; }
     [[nodiscard]] const std::vector<std::string>& problems() const {

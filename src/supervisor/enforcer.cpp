@@ -22,6 +22,9 @@ constexpr std::uint64_t handover_ns = 10'000'000'000;
 constexpr std::array<std::string_view, launch::budget_kinds> controller_of_kind = {"numtasks", "numtasks",
                                                                                    "numfiles"};
 
+constexpr std::array<std::string_view, launch::budget_kinds> attribute_of_kind = {
+    "numtasks.limit", "numtasks.process_limit", "numfiles.limit"};
+
 }  // namespace
 
 Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest,
@@ -104,7 +107,7 @@ void Enforcer::retire(GroupId group, wire::BudgetKind kind) {
     if (auto row = client_->find(group.value, kind)) {
         client_->retire(*row);
     }
-    last_told_ns_.erase(group);
+    last_told_ns_.erase({group, kind});
 }
 
 std::uint64_t Enforcer::failcnt(GroupId group, wire::BudgetKind kind) {
@@ -219,28 +222,25 @@ std::string Enforcer::word() const {
     return client_->table().scheduling.load() == 1 ? "fifo" : "ordinary";
 }
 
-// A refused loop refuses a hundred times a second: one event a second and group carries how many there were.
+// A refused loop refuses a hundred times a second: one event a second and limit tells of it, with the newest
+// caller and how often the limit has refused so far.
 void Enforcer::tell_refusals() {
-    std::map<GroupId, std::pair<launch::RefusalRecord, std::uint64_t>> by_group;
+    std::map<std::pair<GroupId, wire::BudgetKind>, launch::RefusalRecord> newest;
     for (const launch::RefusalRecord& refusal : client_->read_refusals()) {
-        auto& [newest, count] = by_group[GroupId{refusal.group}];
-        newest = refusal;
-        ++count;
+        newest[{GroupId{refusal.group}, refusal.kind}] = refusal;
     }
-    for (const auto& [group, told] : by_group) {
-        const auto& [refusal, count] = told;
-        std::uint64_t& last = last_told_ns_[group];
+    for (const auto& [limit, refusal] : newest) {
+        const auto [group, kind] = limit;
+        std::uint64_t& last = last_told_ns_[limit];
         if (refusal.monotonic_ns - last < tell_interval_ns || forest_.group(group) == nullptr) {
             continue;
         }
         last = refusal.monotonic_ns;
-        const auto row = client_->find(group.value, refusal.kind);
-        chronicle_.note("refused",
-                        {{"group", forest_.full_path(group)},
-                         {"attribute", refusal.kind == wire::BudgetKind::processes ? "numtasks.process_limit"
-                                                                                   : "numtasks.limit"},
-                         {"pid", refusal.tid},
-                         {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
+        const auto row = client_->find(group.value, kind);
+        chronicle_.note("refused", {{"group", forest_.full_path(group)},
+                                    {"attribute", attribute_of_kind[static_cast<std::size_t>(kind)]},
+                                    {"pid", refusal.tid},
+                                    {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
     }
 }
 

@@ -77,7 +77,8 @@ class Enforcer {
     base::Fd enforce_wakeup_;  // us → gpc-enforce
     Watch wakeup_watch_;
     enum class Helper { not_asked, asked } helper_ = Helper::not_asked;
-    std::map<grouping::GroupId, std::uint64_t> last_told_ns_;  // refusals are told at a bounded rate
+    // Refusals are told at a bounded rate.
+    std::map<std::pair<grouping::GroupId, wire::BudgetKind>, std::uint64_t> last_told_ns_;
 };
 
 }  // namespace gpcsup::supervisor

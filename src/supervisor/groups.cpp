@@ -135,8 +135,7 @@ void Groups::settle_placements(const journal::States& states, grouping::Populati
     each_record(states, "placement/", chronicle_, [&](const std::string& intent, const Json& body) {
         std::vector<grouping::Relocation> relocations;
         read_moves(body, relocations);
-        for (const auto& refusal :
-             grouping::settle(forest_, participants, population, relocations, grouping::Settlement::undo)) {
+        for (const auto& refusal : grouping::settle(forest_, participants, population, relocations)) {
             fmt::print(stderr, "gpcsupd: taking back a placement that was cut off: {}\n",
                        refusal.error.message());
         }

@@ -137,8 +137,6 @@ class Supervisor final : private CensusNews, private LiveFacts {
     Watch keeper_watch_;
     Watch notify_watch_;
     Watch tidy_watch_;
-    bool degraded_by_boot_ = false;
-    bool booted_ = false;
     std::optional<wire::StopHow> ending_;
     std::vector<grouping::GroupId> emptied_;
     bool groups_changed_ = true;  // at first: a predecessor may have been cut off
