@@ -19,6 +19,12 @@ base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::Cp
     return affinity.set_process(process, cpus);
 }
 
+base::Result<> MachineHost::adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                           const base::CpuList& cpus) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.adapt_process(process, before, cpus);
+}
+
 base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {
     sys::RealAffinity affinity(census_.files());
     return affinity.get(process.pid);

@@ -33,6 +33,8 @@ class MachineHost final : public controllers::Host {
     base::CpuList online_cpus() override;
     base::CpuList online_nodes() override;
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;
+    base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                  const base::CpuList& cpus) override;
     base::Result<base::CpuList> affinity(base::ProcessId process) override;
     CpuTime cpu_time(grouping::GroupId group) override;
     TaskCount task_count(grouping::GroupId group) override;

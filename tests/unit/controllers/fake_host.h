@@ -52,6 +52,12 @@ class FakeHost final : public controllers::Host {
         ++affinity_calls_;
         return {};
     }
+    base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                  const base::CpuList& cpus) override {
+        const auto known = masks_.find(process);
+        const bool right = known != masks_.end() && known->second.is_subset_of(cpus);
+        return right && known->second != before ? base::Result<>() : set_affinity(process, cpus);
+    }
     base::Result<base::CpuList> affinity(base::ProcessId process) override {
         const auto known = masks_.find(process);
         return known != masks_.end() ? known->second : online_;
