@@ -79,16 +79,20 @@ class Host {
     struct TaskCount {
         std::uint64_t tasks = 0;
         std::uint64_t processes = 0;
-        std::uint64_t peak_tasks = 0;
     };
     virtual TaskCount task_count(grouping::GroupId group) = 0;
     // A limit as data for gpc-enforce, one row for each (group, kind). The row exists from the first call
-    // until retire_budget, also while its limit is wire::unlimited, so that its failcnt is kept.
+    // until retire_budget, also while its limit is wire::unlimited, so that its failcnt is kept. After a
+    // restart it is there until the controller has recovered: a row that nobody published again is retired.
     virtual base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                           int refuse_errno) = 0;
     virtual void retire_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
+    [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    // The most that was ever counted, kept in the group's rows while it has any.
+    virtual void raise_peak(grouping::GroupId group, std::uint64_t tasks) = 0;
+    virtual std::uint64_t kept_peak(grouping::GroupId group) = 0;  // 0 without a row
 };
 
 class Controller {
@@ -144,6 +148,11 @@ class Controller {
     virtual void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) {
         (void)parent;
         (void)child;
+        (void)group;
+    }
+    // A process came that nobody here forked: one of our own starts, or one that was found.
+    virtual void born(const processes::Process& process, grouping::GroupId group) {
+        (void)process;
         (void)group;
     }
     virtual void exit(const processes::Process& process, grouping::GroupId group) {
