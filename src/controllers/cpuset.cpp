@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace gpcsup::controllers {
 
@@ -284,8 +285,8 @@ base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
 }
 
 // Brings `effective` up to date from the root down: the groups where it changed.
-std::vector<GroupId> Cpuset::derive() {
-    std::vector<GroupId> changed;
+std::vector<Cpuset::Changed> Cpuset::derive() {
+    std::vector<Changed> changed;
     std::vector<GroupId> waiting{root_};
     while (!waiting.empty()) {
         const GroupId at = waiting.back();
@@ -296,8 +297,7 @@ std::vector<GroupId> Cpuset::derive() {
             State& state = states_.at(child);
             CpuList effective = effective_of(state, parent, taken);
             if (effective != state.effective) {
-                state.effective = std::move(effective);
-                changed.push_back(child);
+                changed.push_back({child, std::exchange(state.effective, std::move(effective))});
             }
             waiting.push_back(child);
         }
@@ -309,7 +309,7 @@ std::vector<GroupId> Cpuset::derive() {
 // the first one is returned.
 base::Result<> Cpuset::recompute() {
     base::Result<> first;
-    for (const GroupId group : derive()) {
+    for (const auto& [group, before] : derive()) {
         if (auto applied = apply_to_members(group); !applied && first) {
             first = std::move(applied);
         }
@@ -412,8 +412,12 @@ void Cpuset::refresh() {
         return;
     }
     root->effective = host_.online_cpus();
-    static_cast<void>(
-        recompute());  // per process: gone, or the kernel's own cpuset forbids it; status shows what holds
+    for (const auto& [group, before] : derive()) {
+        for (const base::ProcessId member : members(group)) {
+            // Gone, or the kernel's own cpuset forbids it: status shows what holds.
+            static_cast<void>(host_.adapt_affinity(member, before, states_.at(group).effective));
+        }
+    }
 }
 
 }  // namespace gpcsup::controllers

@@ -11,7 +11,8 @@
 //
 // effective is what every thread of every member has. A member narrows its own by sched_setaffinity (gpcsupd
 // answers with the mask intersected) and keeps that while gpcsupd is replaced; a move or a change of the
-// group's effective CPUs gives it the whole new set.
+// group's effective CPUs gives it the whole new set. CPUs that come or go by themselves (hotplug) leave a
+// narrower mask alone: only who has a CPU too many, or had the whole old set, gets the whole new one.
 
 #include <chrono>
 #include <map>
@@ -62,7 +63,11 @@ class Cpuset final : public Controller {
     base::Result<> check_children(grouping::GroupId group, const base::CpuList& cpus) const;
     base::Result<> check_exclusive(grouping::GroupId group, const State& state, const Wish& wish) const;
     base::Result<> assign(grouping::GroupId group, std::string_view attribute, const Value& value);
-    std::vector<grouping::GroupId> derive();
+    struct Changed {
+        grouping::GroupId group;
+        base::CpuList before;  // effective until now
+    };
+    std::vector<Changed> derive();
     base::Result<> recompute();
     base::Result<> apply_to_members(grouping::GroupId group);
     [[nodiscard]] std::vector<base::ProcessId> members(grouping::GroupId group);

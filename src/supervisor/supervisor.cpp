@@ -106,6 +106,7 @@ base::Result<> Supervisor::restore_everything() {
     const bool fresh = !recorded_.contains("started");
     census_ = std::make_unique<Census>(*loop_, keeper_, forest_, static_cast<CensusNews&>(*this));
     host_ = std::make_unique<MachineHost>(forest_, *census_);
+    online_ = host_->online_cpus();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);
     rules_.take(configuration_.rules());
@@ -372,6 +373,7 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
             return;
         case wire::KeepVerb::ping:
             (void)keeper_.send(wire::KeepVerb::pong, message.argument);
+            look_at_cpus();
             return;
         case wire::KeepVerb::signal:
             if (message.argument == SIGTERM || message.argument == SIGINT || message.argument == SIGPWR) {
@@ -385,6 +387,17 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
         default:
             return;
     }
+}
+
+// At gpc-init's heartbeat, which comes anyway: the kernel tells of CPUs to nobody without privileges.
+void Supervisor::look_at_cpus() {
+    base::CpuList online = host_->online_cpus();
+    if (online == online_) {
+        return;
+    }
+    online_ = std::move(online);
+    controllers_->refresh();
+    chronicle_->note("cpus-changed", {{"online", online_.format()}});
 }
 
 void Supervisor::end_after(wire::StopHow how) {

@@ -1,10 +1,11 @@
 """cpuset: what sched_setaffinity of a member gives it, whatever happens around it."""
 
 import os
+import signal
 import unittest
 
 import harness
-from harness import Case
+from harness import Case, Events
 
 FORKER = harness.MISBEHAVE.parent / "forker"  # asks for a mask, good or bad, and prints what became of it
 CONFIG = """
@@ -34,6 +35,30 @@ class Asking(Case):
 
 class AskingAsOrdinaryUser(Asking):
     user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+@unittest.skipUnless(os.getuid() == 0 and {0, 1} <= os.sched_getaffinity(0), "needs root, and CPUs 0 and 1")
+class Hotplug(Case):
+    """CPUs that go and come are heard of at gpc-init's heartbeat (20 s), and by a successor of gpcsupd at once."""
+
+    def test_masks_follow_what_was_asked(self):
+        claimed = harness.ClaimedCpus("0-1")
+        self.addCleanup(claimed.close)
+        worker = '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/b"\n'
+        config = CONFIG + '[hierarchy.compute.group."/b"]\ncpuset.cpus = "1"\n'
+        supervisor = self.supervise({"worker": worker}, config, limits=claimed.show)
+        pid = supervisor.unit("worker")["pid"]
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        cpus = lambda: [supervisor.json("get", "compute:/b")["attributes"][f"cpuset.{name}"] for name in ("cpus", "effective_cpus")]
+        self.assertEqual((["1", "1"], {1}), (cpus(), os.sched_getaffinity(pid)))
+        claimed.set("0")
+        self.assertEqual("0", events.wait_for(lambda event: event["event"] == "cpus-changed", 40)["online"])
+        self.assertEqual((["1", "0"], {0}), (cpus(), os.sched_getaffinity(pid)))
+        claimed.set("0-1")
+        os.kill(supervisor.helper("gpcsupd"), signal.SIGKILL)
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        self.assertEqual((["1", "1"], {1}), (cpus(), os.sched_getaffinity(pid)))
 
 
 if __name__ == "__main__":

@@ -294,6 +294,27 @@ TEST_CASE_METHOD(Fixture, "what was asked outlives CPUs that go and come") {
     CHECK(host.mask(11) == "0-3");
 }
 
+TEST_CASE_METHOD(Fixture, "CPUs that go and come leave a member's own narrower mask alone") {
+    const auto a = group("/a");
+    REQUIRE(put(a, cpus("1-3")));
+    const auto mask = [&](pid_t pid, const char* has) {
+        host.masks_[host.start(pid, in(a)).id()] = *base::parse_cpu_list(has);
+    };
+    mask(10, "2");
+    mask(11, "1-3");
+    mask(12, "3");
+    host.online_ = base::CpuList::up_to(3);
+    set.refresh();
+    CHECK(host.mask(10) == "2");
+    CHECK(host.mask(11) == "1-2");
+    CHECK(host.mask(12) == "1-2");  // the kernel has let it run anywhere
+    host.online_ = base::CpuList::up_to(4);
+    set.refresh();
+    CHECK(host.mask(10) == "2");
+    CHECK(host.mask(11) == "1-3");
+    CHECK(host.mask(12) == "1-3");
+}
+
 TEST_CASE_METHOD(Fixture, "birth and traps follow the chain") {
     const auto a = group("/a");
     const auto b = group("/a/b");
