@@ -18,6 +18,7 @@ inline constexpr EventName event_names[] = {
     {"attach-undone", "a placement that was cut off by a crash was taken back"},
     {"attached", "processes were moved"},
     {"command-failed", "a stop or reload command could not be started"},
+    {"cpus-changed", "CPUs came or went: those that are online now"},
     {"freeze-survivor", "a process of a frozen group that could not be stopped, and why"},
     {"group-created", "a group was made"},
     {"group-dying", "a group was removed, and a controller still holds it"},

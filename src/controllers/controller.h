@@ -61,6 +61,10 @@ class Host {
     // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is
     // gone.
     virtual base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) = 0;
+    // The same for those threads only that have a CPU outside of `cpus`, or exactly `before`: a narrower mask
+    // is the thread's own wish and stays.
+    virtual base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                          const base::CpuList& cpus) = 0;
     virtual base::Result<base::CpuList> affinity(base::ProcessId process) = 0;  // of the main thread
     // CPU time of the group and below: closed books plus live clocks, sampled now. What groups removed below
     // it used stays in.
@@ -75,16 +79,20 @@ class Host {
     struct TaskCount {
         std::uint64_t tasks = 0;
         std::uint64_t processes = 0;
-        std::uint64_t peak_tasks = 0;
     };
     virtual TaskCount task_count(grouping::GroupId group) = 0;
     // A limit as data for gpc-enforce, one row for each (group, kind). The row exists from the first call
-    // until retire_budget, also while its limit is wire::unlimited, so that its failcnt is kept.
+    // until retire_budget, also while its limit is wire::unlimited, so that its failcnt is kept. After a
+    // restart it is there until the controller has recovered: a row that nobody published again is retired.
     virtual base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                           int refuse_errno) = 0;
     virtual void retire_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
+    [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    // The most that was ever counted, kept in the group's rows while it has any.
+    virtual void raise_peak(grouping::GroupId group, std::uint64_t tasks) = 0;
+    virtual std::uint64_t kept_peak(grouping::GroupId group) = 0;  // 0 without a row
 };
 
 class Controller {
@@ -99,7 +107,8 @@ class Controller {
     virtual base::Result<> create(grouping::GroupId group, grouping::GroupId parent) = 0;
     virtual void destroy(grouping::GroupId group) = 0;
     // After a restart, once for each of its groups, dying ones too, when all of them are there again and have
-    // their settings: the holds that are still needed are to be taken anew.
+    // their settings: the holds that are still needed are to be taken anew, and what a change that was cut
+    // off left wrong in the machine is put right.
     virtual void recover(grouping::GroupId group) { (void)group; }
 
     // Attributes. `can_set` checks one value against the tree and changes nothing; `set` is called for all
@@ -118,6 +127,11 @@ class Controller {
         return {};
     }
     virtual base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) = 0;
+    // After a restart: a value that was set before, unchecked. The machine has it already; to be overridden
+    // where `set` does more than what is wrong with it, since nobody may notice that gpcsupd is replaced.
+    virtual base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) {
+        return set(group, attribute, value);
+    }
     virtual base::Result<Value> get(grouping::GroupId group, std::string_view attribute) = 0;
 
     // Moves, as in the original: every can_attach first (a refusal cancels those that agreed), then attach.
@@ -134,6 +148,11 @@ class Controller {
     virtual void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) {
         (void)parent;
         (void)child;
+        (void)group;
+    }
+    // A process came that nobody here forked: one of our own starts, or one that was found.
+    virtual void born(const processes::Process& process, grouping::GroupId group) {
+        (void)process;
         (void)group;
     }
     virtual void exit(const processes::Process& process, grouping::GroupId group) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace gpcsup::controllers {
 
@@ -229,7 +230,7 @@ base::Result<> Cpuset::can_set(GroupId group, std::string_view attribute, const 
     return can_change(group, {&change, 1});
 }
 
-base::Result<> Cpuset::set(GroupId group, std::string_view attribute, const Value& value) {
+base::Result<> Cpuset::assign(GroupId group, std::string_view attribute, const Value& value) {
     State* state = find(group);
     if (state == nullptr || group == root_) {
         return unknown(attribute);
@@ -241,7 +242,32 @@ base::Result<> Cpuset::set(GroupId group, std::string_view attribute, const Valu
     } else {
         return unknown(attribute);
     }
-    return recompute();
+    return {};
+}
+
+base::Result<> Cpuset::set(GroupId group, std::string_view attribute, const Value& value) {
+    auto assigned = assign(group, attribute, value);
+    return assigned ? recompute() : assigned;
+}
+
+// Members have their masks, narrower ones of their own among them. While settings come back one after another
+// a group has its parent's CPUs for a moment: nobody may be given those.
+base::Result<> Cpuset::restore(GroupId group, std::string_view attribute, const Value& value) {
+    auto assigned = assign(group, attribute, value);
+    if (assigned) {
+        static_cast<void>(derive());
+    }
+    return assigned;
+}
+
+// A predecessor may have been killed between two members, and CPUs may have come or gone since.
+void Cpuset::recover(GroupId group) {
+    if (!restricted(group)) {
+        return;
+    }
+    for (const base::ProcessId member : members(group)) {
+        static_cast<void>(host_.adapt_affinity(member, {}, states_.at(group).effective));  // as in refresh
+    }
 }
 
 base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
@@ -258,10 +284,9 @@ base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
     return unknown(attribute);
 }
 
-// Brings `effective` up to date from the root down, then the members of every group where it changed. Goes on
-// after a failure, so that as many processes as possible are right; the first one is returned.
-base::Result<> Cpuset::recompute() {
-    std::vector<GroupId> changed;
+// Brings `effective` up to date from the root down: the groups where it changed.
+std::vector<Cpuset::Changed> Cpuset::derive() {
+    std::vector<Changed> changed;
     std::vector<GroupId> waiting{root_};
     while (!waiting.empty()) {
         const GroupId at = waiting.back();
@@ -272,14 +297,19 @@ base::Result<> Cpuset::recompute() {
             State& state = states_.at(child);
             CpuList effective = effective_of(state, parent, taken);
             if (effective != state.effective) {
-                state.effective = std::move(effective);
-                changed.push_back(child);
+                changed.push_back({child, std::exchange(state.effective, std::move(effective))});
             }
             waiting.push_back(child);
         }
     }
+    return changed;
+}
+
+// And the members of those groups. Goes on after a failure, so that as many processes as possible are right;
+// the first one is returned.
+base::Result<> Cpuset::recompute() {
     base::Result<> first;
-    for (const GroupId group : changed) {
+    for (const auto& [group, before] : derive()) {
         if (auto applied = apply_to_members(group); !applied && first) {
             first = std::move(applied);
         }
@@ -287,11 +317,15 @@ base::Result<> Cpuset::recompute() {
     return first;
 }
 
+std::vector<base::ProcessId> Cpuset::members(GroupId group) {
+    std::vector<base::ProcessId> found;
+    host_.processes().for_each_member(group, [&](processes::Process& each) { found.push_back(each.id()); });
+    return found;
+}
+
 base::Result<> Cpuset::apply_to_members(GroupId group) {
-    std::vector<base::ProcessId> members;
-    host_.processes().for_each_member(group, [&](processes::Process& each) { members.push_back(each.id()); });
     base::Result<> first;
-    for (const base::ProcessId member : members) {
+    for (const base::ProcessId member : members(group)) {
         auto applied = host_.set_affinity(member, states_.at(group).effective);
         if (!applied && applied.error().code != ESRCH && first) {
             first = std::move(applied);
@@ -378,8 +412,12 @@ void Cpuset::refresh() {
         return;
     }
     root->effective = host_.online_cpus();
-    static_cast<void>(
-        recompute());  // per process: gone, or the kernel's own cpuset forbids it; status shows what holds
+    for (const auto& [group, before] : derive()) {
+        for (const base::ProcessId member : members(group)) {
+            // Gone, or the kernel's own cpuset forbids it: status shows what holds.
+            static_cast<void>(host_.adapt_affinity(member, before, states_.at(group).effective));
+        }
+    }
 }
 
 }  // namespace gpcsup::controllers

@@ -10,8 +10,9 @@
 //   root          the CPUs that are online; it cannot be set
 //
 // effective is what every thread of every member has. A member narrows its own by sched_setaffinity (gpcsupd
-// answers with the mask intersected); a move or a change of the group's effective CPUs gives it the whole new
-// set.
+// answers with the mask intersected) and keeps that while gpcsupd is replaced; a move or a change of the
+// group's effective CPUs gives it the whole new set. CPUs that come or go by themselves (hotplug) leave a
+// narrower mask alone: only who has a CPU too many, or had the whole old set, gets the whole new one.
 
 #include <chrono>
 #include <map>
@@ -31,6 +32,8 @@ class Cpuset final : public Controller {
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> can_change(grouping::GroupId group, std::span<const Change> changes) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    void recover(grouping::GroupId group) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
@@ -59,8 +62,15 @@ class Cpuset final : public Controller {
     base::Result<> check_parent(grouping::GroupId group, const State& state, const Wish& wish) const;
     base::Result<> check_children(grouping::GroupId group, const base::CpuList& cpus) const;
     base::Result<> check_exclusive(grouping::GroupId group, const State& state, const Wish& wish) const;
+    base::Result<> assign(grouping::GroupId group, std::string_view attribute, const Value& value);
+    struct Changed {
+        grouping::GroupId group;
+        base::CpuList before;  // effective until now
+    };
+    std::vector<Changed> derive();
     base::Result<> recompute();
     base::Result<> apply_to_members(grouping::GroupId group);
+    [[nodiscard]] std::vector<base::ProcessId> members(grouping::GroupId group);
     [[nodiscard]] std::string path(grouping::GroupId group) const;
 
     void forget_old_moves();

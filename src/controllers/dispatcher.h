@@ -96,6 +96,7 @@ class ControllerSet final : public grouping::Participant {
 
     // Routed by membership, which the process table knows of live and dead.
     void forked(const processes::Process& parent, processes::Process& child);
+    void born(const processes::Process& process);  // without a parent among ours
     void exited(const processes::Process& process);
     [[nodiscard]] Birth birth(const grouping::Places& places);
     // The classes of calls that must be trapped for a process of these places: the union of `required` and of
@@ -105,7 +106,7 @@ class ControllerSet final : public grouping::Participant {
                                                      std::span<const std::string> enforce = {});
     [[nodiscard]] std::vector<Requirement> required(
         const grouping::Places& places);  // only controllers that need any
-    void refresh();                       // the machine changed: CPUs or nodes came or went
+    void refresh();                       // the machine changed: CPUs came or went
 
     // grouping::Participant
     base::Result<> can_attach(grouping::HierarchyId hierarchy,

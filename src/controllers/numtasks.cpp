@@ -43,7 +43,7 @@ std::span<const Attribute> Numtasks::attributes() const {
 }
 
 base::Result<> Numtasks::create(grouping::GroupId group, grouping::GroupId parent) {
-    states_[group] = State{parent, wire::unlimited, wire::unlimited};
+    states_[group] = State{parent, wire::unlimited, wire::unlimited, 0};
     return {};
 }
 
@@ -51,6 +51,19 @@ void Numtasks::destroy(grouping::GroupId group) {
     host_.retire_budget(group, wire::BudgetKind::tasks);
     host_.retire_budget(group, wire::BudgetKind::processes);
     states_.erase(group);
+}
+
+// A row whose limit was lifted is in no setting, but it has a count of refusals; one whose limit never came
+// as far as the journal ends as if it had not been set.
+void Numtasks::recover(grouping::GroupId group) {
+    State& state = states_.at(group);
+    state.peak = std::max(state.peak, host_.kept_peak(group));
+    for (const auto kind : {wire::BudgetKind::tasks, wire::BudgetKind::processes}) {
+        const std::uint64_t limit = kind == wire::BudgetKind::tasks ? state.tasks : state.processes;
+        if (limit == wire::unlimited && host_.has_budget(group, kind)) {
+            static_cast<void>(host_.publish_budget(group, kind, limit, EAGAIN));  // it has its row already
+        }
+    }
 }
 
 // Every limit can be had: 0 refuses every fork, one below the present count refuses them until enough tasks
@@ -79,6 +92,7 @@ base::Result<> Numtasks::set(grouping::GroupId group, std::string_view attribute
         return published;
     }
     limit = wanted;
+    host_.raise_peak(group, state.peak);
     return {};
 }
 
@@ -98,16 +112,48 @@ base::Result<Value> Numtasks::get(grouping::GroupId group, std::string_view attr
                      host_.budget_failcnt(group, wire::BudgetKind::processes)};
     }
     const Host::TaskCount count = host_.task_count(group);
+    raise_peak(group, state->second, count.tasks);
     if (attribute == "current") {
         return Value{count.tasks};
     }
     if (attribute == "peak") {
-        return Value{std::max(count.peak_tasks, count.tasks)};
+        return Value{state->second.peak};
     }
     if (attribute == "processes") {
         return Value{count.processes};
     }
     return unknown(attribute);
+}
+
+void Numtasks::raise_peak(grouping::GroupId group, State& state, std::uint64_t tasks) {
+    if (tasks > state.peak) {
+        state.peak = tasks;
+        host_.raise_peak(group, tasks);
+    }
+}
+
+// Processes, which are known without a look at them; threads are seen whenever they are counted.
+void Numtasks::note_arrival(grouping::GroupId group) {
+    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
+        if (const grouping::Group* known = host_.forest().group(at->first)) {
+            raise_peak(at->first, at->second, known->populated);
+        }
+    }
+}
+
+base::Result<> Numtasks::attach(std::span<const Move> moves) {
+    for (const Move& move : moves) {
+        note_arrival(move.to);
+    }
+    return {};
+}
+
+void Numtasks::fork(const processes::Process&, processes::Process&, grouping::GroupId group) {
+    note_arrival(group);
+}
+
+void Numtasks::born(const processes::Process&, grouping::GroupId group) {
+    note_arrival(group);
 }
 
 std::vector<wire::TrapClass> Numtasks::traps(grouping::GroupId group) {

@@ -16,9 +16,13 @@ class Numtasks final : public Controller {
     [[nodiscard]] std::span<const Attribute> attributes() const override;
     base::Result<> create(grouping::GroupId group, grouping::GroupId parent) override;
     void destroy(grouping::GroupId group) override;
+    void recover(grouping::GroupId group) override;
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
+    base::Result<> attach(std::span<const Move> moves) override;
+    void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
+    void born(const processes::Process& process, grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
 
@@ -27,7 +31,11 @@ class Numtasks final : public Controller {
         grouping::GroupId parent;
         std::uint64_t tasks = wire::unlimited;
         std::uint64_t processes = wire::unlimited;
+        std::uint64_t peak = 0;  // kept for a successor in the group's rows: none before it has a limit
     };
+    void note_arrival(grouping::GroupId group);
+    void raise_peak(grouping::GroupId group, State& state, std::uint64_t tasks);
+
     Host& host_;
     std::map<grouping::GroupId, State> states_;
 };

@@ -164,7 +164,9 @@ base::Result<> ControllerSet::restore_setting(GroupId group, const SettingText& 
         return base::pass(planned);
     }
     remember(group, *planned);
-    return change(group, *planned, planned->value);
+    return planned->bound != nullptr
+               ? planned->bound->controller->restore(group, planned->attribute, planned->value)
+               : set_core(forest_, group, planned->attribute, planned->value);
 }
 
 base::Result<Value> ControllerSet::get(GroupId group, std::string_view full_name) const {

@@ -94,7 +94,6 @@ void AffinityCalls::decide(const ParkedCall& call, pid_t target,
         fail(call, errno);
         return;
     }
-    rules_.performed(target, asked);
     client_.answer(call, {Verdict::Kind::value, 0, 0});
 }
 

@@ -16,6 +16,7 @@ AffinityService::AffinityService(EventLoop& loop, Census& census, launch::Enforc
 base::Result<> AffinityService::open() {
     auto timer = loop_.on_time(EventLoop::Priority::enforcement, [this] {
         const launch::Moment now{std::chrono::nanoseconds(monotonic_now_ns())};
+        watches_.clear();  // a late reader is closed, and its number may be its replacement's at once
         pool_.on_deadline(now);
         calls_.on_deadline(now);
         rewatch();

@@ -21,7 +21,6 @@ class AffinityService final : private launch::AffinityRules {
 
   private:
     base::Result<base::CpuList> allowed(pid_t caller_tid, pid_t target_tid) override;
-    void performed(pid_t, const base::CpuList&) override {}
     void reapply(pid_t target_tid) override;
     void rewatch();
     [[nodiscard]] const processes::Process* process_of(pid_t tid);

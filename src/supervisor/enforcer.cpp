@@ -115,6 +115,26 @@ std::uint64_t Enforcer::failcnt(GroupId group, wire::BudgetKind kind) {
     return row ? client_->budget(*row).failcnt.load() : 0;
 }
 
+// In each row that the group has: which of its limits came first, and which is set, makes no difference.
+void Enforcer::raise_peak(GroupId group, std::uint64_t tasks) {
+    const auto seen = static_cast<std::uint32_t>(std::min<std::uint64_t>(tasks, UINT32_MAX));
+    for (const auto kind : {wire::BudgetKind::tasks, wire::BudgetKind::processes}) {
+        if (auto row = client_->find(group.value, kind); row && client_->budget(*row).peak.load() < seen) {
+            client_->budget(*row).peak.store(seen);
+        }
+    }
+}
+
+std::uint64_t Enforcer::peak(GroupId group) {
+    std::uint32_t highest = 0;
+    for (const auto kind : {wire::BudgetKind::tasks, wire::BudgetKind::processes}) {
+        if (auto row = client_->find(group.value, kind)) {
+            highest = std::max(highest, client_->budget(*row).peak.load());
+        }
+    }
+    return highest;
+}
+
 launch::EnforcedPlace Enforcer::enforced_place(const grouping::Places& places) const {
     launch::EnforcedPlace place{};
     for (std::size_t kind = 0; kind < place.size(); ++kind) {

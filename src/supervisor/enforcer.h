@@ -30,6 +30,11 @@ class Enforcer {
                            int refuse_errno);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
+    [[nodiscard]] bool has_budget(grouping::GroupId group, wire::BudgetKind kind) const {
+        return client_->find(group.value, kind).has_value();
+    }
+    void raise_peak(grouping::GroupId group, std::uint64_t tasks);
+    [[nodiscard]] std::uint64_t peak(grouping::GroupId group);
 
     // A filtered start: the domain is in the table before the process is made. gpc-enforce is asked for if it
     // does not run yet.

@@ -19,6 +19,12 @@ base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::Cp
     return affinity.set_process(process, cpus);
 }
 
+base::Result<> MachineHost::adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                           const base::CpuList& cpus) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.adapt_process(process, before, cpus);
+}
+
 base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {
     sys::RealAffinity affinity(census_.files());
     return affinity.get(process.pid);
@@ -31,19 +37,7 @@ controllers::Host::CpuTime MachineHost::cpu_time(GroupId group) {
 
 controllers::Host::TaskCount MachineHost::task_count(GroupId group) {
     const processes::TaskCount count = census_.count_exactly(group);
-    std::uint64_t& peak = peaks_[group];
-    peak = std::max(peak, count.tasks);
-    return {count.tasks, count.processes, peak};
-}
-
-void MachineHost::note_fork(const grouping::Places& places) {
-    for (const GroupId place : places) {
-        for (const grouping::Group* group = forest_.group(place); group != nullptr;
-             group = forest_.group(group->parent)) {
-            std::uint64_t& highest = peaks_[group->id];
-            highest = std::max<std::uint64_t>(highest, group->populated);
-        }
-    }
+    return {count.tasks, count.processes};
 }
 
 base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind, std::uint64_t limit,
@@ -52,12 +46,23 @@ base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind,
 }
 
 void MachineHost::retire_budget(GroupId group, wire::BudgetKind kind) {
-    peaks_.erase(group);
     enforcer_->retire(group, kind);
 }
 
 std::uint64_t MachineHost::budget_failcnt(GroupId group, wire::BudgetKind kind) {
     return enforcer_->failcnt(group, kind);
+}
+
+bool MachineHost::has_budget(GroupId group, wire::BudgetKind kind) {
+    return enforcer_->has_budget(group, kind);
+}
+
+void MachineHost::raise_peak(GroupId group, std::uint64_t tasks) {
+    enforcer_->raise_peak(group, tasks);
+}
+
+std::uint64_t MachineHost::kept_peak(GroupId group) {
+    return enforcer_->peak(group);
 }
 
 }  // namespace gpcsup::supervisor

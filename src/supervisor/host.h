@@ -3,7 +3,6 @@
 // forwarding.
 
 #include <functional>
-#include <map>
 
 #include "controllers/controller.h"
 #include "supervisor/census.h"
@@ -33,6 +32,8 @@ class MachineHost final : public controllers::Host {
     base::CpuList online_cpus() override;
     base::CpuList online_nodes() override;
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;
+    base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                  const base::CpuList& cpus) override;
     base::Result<base::CpuList> affinity(base::ProcessId process) override;
     CpuTime cpu_time(grouping::GroupId group) override;
     TaskCount task_count(grouping::GroupId group) override;
@@ -40,17 +41,15 @@ class MachineHost final : public controllers::Host {
                                   int refuse_errno) override;
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
-
-    // A fork was heard of: the peaks of the groups it is in (processes; threads are seen when they are
-    // counted).
-    void note_fork(const grouping::Places& places);
+    bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;
+    void raise_peak(grouping::GroupId group, std::uint64_t tasks) override;
+    std::uint64_t kept_peak(grouping::GroupId group) override;
 
   private:
     grouping::Forest& forest_;
     Census& census_;
     Enforcer* enforcer_ = nullptr;
     sys::RealMachine machine_;
-    std::map<grouping::GroupId, std::uint64_t> peaks_;
     std::function<void()> hold_dropped_;
 };
 

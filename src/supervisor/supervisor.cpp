@@ -55,6 +55,7 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
             return;
         case wire::KeepVerb::ping:
             (void)keeper_.send(wire::KeepVerb::pong, message.argument);
+            look_at_cpus();
             return;
         case wire::KeepVerb::signal:
             if (message.argument == SIGTERM || message.argument == SIGINT || message.argument == SIGPWR) {
@@ -68,6 +69,17 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
         default:
             return;
     }
+}
+
+// At gpc-init's heartbeat, which comes anyway: the kernel tells of CPUs to nobody without privileges.
+void Supervisor::look_at_cpus() {
+    base::CpuList online = host_->online_cpus();
+    if (online == online_) {
+        return;
+    }
+    online_ = std::move(online);
+    controllers_->refresh();
+    chronicle_->note("cpus-changed", {{"online", online_.format()}});
 }
 
 void Supervisor::end_after(wire::StopHow how) {

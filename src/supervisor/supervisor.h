@@ -60,6 +60,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void hear_keeper();
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);
+    void look_at_cpus();
 
     // supervisor_groups.cpp
     base::Result<> open_group_parts();
@@ -112,6 +113,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     grouping::Forest forest_;
     std::unique_ptr<Census> census_;
     std::unique_ptr<MachineHost> host_;
+    base::CpuList online_;  // as last seen
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;
     std::unique_ptr<Groups> groups_;

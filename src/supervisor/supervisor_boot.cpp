@@ -101,6 +101,7 @@ base::Result<> Supervisor::open_configuration() {
 base::Result<> Supervisor::open_forest() {
     census_ = std::make_unique<Census>(*loop_, keeper_, forest_, static_cast<CensusNews&>(*this));
     host_ = std::make_unique<MachineHost>(forest_, *census_);
+    online_ = host_->online_cpus();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);
     rules_.take(configuration_.rules());

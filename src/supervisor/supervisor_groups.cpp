@@ -56,11 +56,11 @@ void Supervisor::review_groups() {
 // ------------------------------------------------------------------------------------------------------------------
 
 void Supervisor::forked(const processes::Process* parent, processes::Process& child) {
-    host_->note_fork(census_->table().places(child));
     if (parent != nullptr) {
         controllers_->forked(*parent, child);
     }
     if (parent == nullptr) {
+        controllers_->born(child);
         // Of a unit that is being stopped (its stop command): it has to run whatever is frozen.
         const units::UnitState* unit = engine_->find(views_->unit_of(child));
         if (unit != nullptr && unit->state == units::State::stopping) {

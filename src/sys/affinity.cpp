@@ -57,10 +57,33 @@ base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
     return base::fail(EINVAL, "read the CPUs of", describe(thread));
 }
 
+base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
+    return for_process(process, [&](pid_t thread) { return set_thread(thread, cpus); });
+}
+
+base::Result<> RealAffinity::adapt_process(base::ProcessId process, const base::CpuList& before,
+                                           const base::CpuList& cpus) {
+    return for_process(process, [&](pid_t thread) -> base::Result<> {
+        const auto has = get(thread);
+        if (!has) {
+            return std::unexpected(has.error());
+        }
+        return has->is_subset_of(cpus) && *has != before ? base::Result<>() : set_thread(thread, cpus);
+    });
+}
+
+base::Result<> RealAffinity::for_process(base::ProcessId process, const ForThread& change) {
+    const auto single = for_single(process, change);
+    if (!single) {
+        return std::unexpected(single.error());
+    }
+    return *single == Single::done ? base::Result<>() : for_threads(process, change);
+}
+
 // With one thread there is no list to read: its leader is counted until the whole process has gone, so a
 // process that has one thread afterwards has had no other since.
-base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId process,
-                                                            const base::CpuList& cpus) {
+base::Result<RealAffinity::Single> RealAffinity::for_single(base::ProcessId process,
+                                                            const ForThread& change) {
     const auto before = files_.stat(process.pid);
     if (!before || before->start_time != process.start_time) {
         return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
@@ -68,23 +91,16 @@ base::Result<RealAffinity::Single> RealAffinity::set_single(base::ProcessId proc
     if (before->threads != 1) {
         return Single::has_more;
     }
-    if (auto set = set_thread(process.pid, cpus); !set) {
-        return base::pass(set);
+    if (auto changed = change(process.pid); !changed) {
+        return base::pass(changed);
     }
     return has_one_thread(process.pid) ? Single::done : Single::has_more;
 }
 
-base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
-    const auto single = set_single(process, cpus);
-    if (!single) {
-        return std::unexpected(single.error());
-    }
-    return *single == Single::done ? base::Result<>() : set_threads(process, cpus);
-}
-
-base::Result<> RealAffinity::set_threads(base::ProcessId process, const base::CpuList& cpus) {
-    // A thread inherits the mask of the one that made it, so a pass that meets only threads already set has
-    // met them all: whoever could have made an unset one is set, and was before that pass began.
+base::Result<> RealAffinity::for_threads(base::ProcessId process, const ForThread& change) {
+    // A thread inherits the mask of the one that made it, so a pass that meets only threads already looked at
+    // has met them all: whoever could have made one that is not right is right, and was before that pass
+    // began.
     std::set<pid_t> done;
     for (int pass = 0; pass < passes_at_most; ++pass) {
         auto threads = files_.tasks(process.pid);
@@ -97,8 +113,8 @@ base::Result<> RealAffinity::set_threads(base::ProcessId process, const base::Cp
                 continue;
             }
             found_new = true;
-            if (auto set = set_thread(thread, cpus); !set && set.error().code != ESRCH) {
-                return set;
+            if (auto changed = change(thread); !changed && changed.error().code != ESRCH) {
+                return changed;
             }
         }
         if (!found_new) {

@@ -2,6 +2,8 @@
 // CPU affinity of whole processes: the mask of every thread, however many there are and however often they
 // multiply meanwhile.
 
+#include <functional>
+
 #include "base/cpu_list.h"
 #include "base/process_id.h"
 #include "base/result.h"
@@ -15,6 +17,10 @@ class Affinity {
     // Sets the mask on every thread, again until a pass finds no thread it has not set. ESRCH when the
     // process is gone.
     virtual base::Result<> set_process(base::ProcessId process, const base::CpuList& cpus) = 0;
+    // The same for those threads only that have a CPU outside of `cpus`, or exactly `before`: a narrower mask
+    // is the thread's own wish and stays.
+    virtual base::Result<> adapt_process(base::ProcessId process, const base::CpuList& before,
+                                         const base::CpuList& cpus) = 0;
     virtual base::Result<> set_thread(pid_t thread, const base::CpuList& cpus) = 0;
     virtual base::Result<base::CpuList> get(pid_t thread) = 0;
 };
@@ -23,13 +29,17 @@ class RealAffinity final : public Affinity {
   public:
     explicit RealAffinity(ProcFiles& files) : files_(files) {}
     base::Result<> set_process(base::ProcessId process, const base::CpuList& cpus) override;
+    base::Result<> adapt_process(base::ProcessId process, const base::CpuList& before,
+                                 const base::CpuList& cpus) override;
     base::Result<> set_thread(pid_t thread, const base::CpuList& cpus) override;
     base::Result<base::CpuList> get(pid_t thread) override;
 
   private:
     enum class Single { done, has_more };
-    base::Result<Single> set_single(base::ProcessId process, const base::CpuList& cpus);
-    base::Result<> set_threads(base::ProcessId process, const base::CpuList& cpus);
+    using ForThread = std::function<base::Result<>(pid_t thread)>;
+    base::Result<> for_process(base::ProcessId process, const ForThread& change);
+    base::Result<Single> for_single(base::ProcessId process, const ForThread& change);
+    base::Result<> for_threads(base::ProcessId process, const ForThread& change);
     ProcFiles& files_;
 };
 

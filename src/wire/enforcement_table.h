@@ -7,8 +7,8 @@
 //  - gpc-enforce never waits for anything in here: every shared word is one atomic, a row is published by
 //  writing its
 //    `key` last (release) and retired by writing `key` = 0 first.
-//  - gpc-enforce only adds to `issued`, `failcnt` and `peak`; gpcsupd only writes `limit`, `parent` and
-//  `counted`.
+//  - gpc-enforce only adds to `issued` and `failcnt`; gpcsupd only writes `limit`, `parent`, `counted` and
+//  `peak`.
 //  - bound(budget) = counted.held + (issued − counted.issued_then), in 32-bit wrapping arithmetic. It is
 //  never below the
 //    truth: gpcsupd reads `issued` first, then counts exactly (with what is still in flight), then publishes
@@ -70,7 +70,7 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint64_t> recounted;  // gpcsupd: monotonic ns at which the last exact count *began*
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
     std::atomic<std::uint32_t> kind;               // BudgetKind
-    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint32_t> peak;  // gpcsupd, for its successor: the most that it ever saw there
 };
 
 struct Domain {                      // where a listener's processes are: one budget row a class and a kind

@@ -126,7 +126,6 @@ class Stage final : public launch::AffinityRules {
     base::CpuList allowed_cpus;  // of every member, for sched_setaffinity on behalf
 
     base::Result<base::CpuList> allowed(pid_t caller, pid_t target) override;
-    void performed(pid_t, const base::CpuList&) override {}
     void reapply(pid_t) override {}
 
   private:

@@ -4,6 +4,7 @@ Proof comes from outside: /proc, pidfds, the kernel's cgroups, the daemons' prot
 with a deadline. A Supervisor ends only processes below the gpc-init it started, and fails the test when any is left."""
 
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -101,6 +102,30 @@ def wait_gone(pid, seconds):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(seconds * 1000 * SLOW))
+
+
+class ClaimedCpus:
+    """A list of online CPUs that only the supervisor under test believes in (`limits=ClaimedCpus(...).show`); it may change."""
+
+    def __init__(self, text):
+        descriptor, self.path = tempfile.mkstemp(prefix="gpcsup-cpus-")
+        os.close(descriptor)
+        os.chmod(self.path, 0o644)
+        self.set(text)
+
+    def set(self, text):
+        pathlib.Path(self.path).write_text(text + "\n")
+
+    def show(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        private, bind = 0x44000, 0x1000  # MS_REC | MS_PRIVATE, MS_BIND
+        for done in (libc.unshare(0x20000), libc.mount(b"none", b"/", None, private, None),  # CLONE_NEWNS
+                     libc.mount(self.path.encode(), b"/sys/devices/system/cpu/online", None, bind, None)):
+            if done != 0:
+                raise OSError(ctypes.get_errno(), "show other CPUs")
+
+    def close(self):
+        os.unlink(self.path)
 
 
 class Events:

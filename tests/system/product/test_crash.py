@@ -45,6 +45,60 @@ UNITS = {
 }
 
 
+class Masks(Case):
+    """CPU masks that processes chose for themselves inside their group are theirs, also while gpcsupd is replaced."""
+
+    def setUp(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        options = {}
+        if len(cpus) == 2 and os.getuid() == 0:  # the group must be a real part of the machine: one more is claimed
+            claimed = harness.ClaimedCpus(f"{cpus[0]},{cpus[1]},{cpus[1] + 1}")
+            self.addCleanup(claimed.close)
+            options["limits"] = claimed.show
+        elif len(cpus) < 3:
+            self.skipTest("needs three CPUs, or root and two")
+        self.low, self.high = cpus[:2]
+        config = (f'[hierarchy.compute]\ncontrollers = ["cpuset"]\n'
+                  f'[hierarchy.compute.group."/a"]\ncpuset.cpus = "{self.low},{self.high}"\n'
+                  f'[hierarchy.compute.group."/a/b"]\ncpuset.cpus = "{self.high}"\n')
+        worker = '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "{}"\n'
+        self.supervisor = self.supervise({"pinned": worker.format("/a"), "wide": worker.format("/a"),
+                                          "nested": worker.format("/a/b")}, config, **options)
+        self.addCleanup(setattr, self, "supervisor", None)
+        self.pids = {name: self.supervisor.unit(name)["pid"] for name in ("pinned", "wide", "nested")}
+        harness.subprocess.run(["taskset", "-pc", str(self.low), str(self.pids["pinned"])], check=True, capture_output=True,
+                               preexec_fn=self.supervisor.become)
+
+    def masks(self):
+        return {name: os.sched_getaffinity(pid) for name, pid in self.pids.items()}
+
+    def replaced(self, how):
+        events = Events(self.supervisor)
+        self.addCleanup(events.close)
+        how()
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        self.assertEqual({"pinned": {self.low}, "wide": {self.low, self.high}, "nested": {self.high}}, self.masks())
+
+    def test_kill_of_gpcsupd(self):
+        self.replaced(lambda: os.kill(self.supervisor.helper("gpcsupd"), signal.SIGKILL))
+
+    def test_reexec(self):
+        self.replaced(lambda: self.supervisor.gpcsup("reexec"))
+
+    def test_what_was_left_outside_is_brought_back(self):
+        """As when gpcsupd is killed between two members: it is stopped, and the mask set behind its back."""
+        def leave_and_kill():
+            gpcsupd = self.supervisor.helper("gpcsupd")
+            os.kill(gpcsupd, signal.SIGSTOP)
+            os.sched_setaffinity(self.pids["nested"], {self.low, self.high})
+            os.kill(gpcsupd, signal.SIGKILL)
+        self.replaced(leave_and_kill)
+
+
+class MasksOfAnOrdinaryUser(Masks):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
 class Kills(Case):
     def setUp(self):
         print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)

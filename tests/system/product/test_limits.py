@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import statistics
 import struct
 import subprocess
@@ -134,6 +135,39 @@ class Bombs(Case):
 
 
 class BombsOfAnOrdinaryUser(Bombs):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
+class Counts(Case):
+    """What was counted of a limited group outlives gpcsupd, also when the limit has been lifted since."""
+
+    def counts(self, supervisor):
+        attributes = supervisor.json("get", "tenant:/bombs")["attributes"]
+        return {name: attributes[f"numtasks.{name}"] for name in ("limit", "peak", "failcnt", "current")}
+
+    def replace(self, supervisor):
+        events = harness.Events(supervisor)
+        os.kill(supervisor.helper("gpcsupd"), signal.SIGKILL)
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        events.close()
+
+    def test_they_outlive_gpcsupd(self):
+        supervisor = self.supervise({}, CONFIG)
+        supervisor.gpcsup("set", "tenant:/bombs", "numtasks.limit=5")
+        script = "for n in 1 2 3 4; do sleep 100 & done; (:) || kill $(jobs -p)"  # the shell and four, then one too many
+        supervisor.gpcsup("run", "-g", "tenant:/bombs", "--", "sh", "-c", script, check=False)
+        supervisor.gpcsup("wait", "tenant:/bombs", "--empty")
+        before = self.counts(supervisor)
+        self.assertEqual((5, 5, 0), (before["limit"], before["peak"], before["current"]))
+        self.assertGreater(before["failcnt"], 0)
+        self.replace(supervisor)
+        self.assertEqual(before, self.counts(supervisor))
+        supervisor.gpcsup("set", "tenant:/bombs", "numtasks.limit=max")
+        self.replace(supervisor)
+        self.assertEqual(before | {"limit": None}, self.counts(supervisor))
+
+
+class CountsOfAnOrdinaryUser(Counts):
     user = harness.ORDINARY if os.getuid() == 0 else None
 
 

@@ -294,6 +294,27 @@ TEST_CASE_METHOD(Fixture, "what was asked outlives CPUs that go and come") {
     CHECK(host.mask(11) == "0-3");
 }
 
+TEST_CASE_METHOD(Fixture, "CPUs that go and come leave a member's own narrower mask alone") {
+    const auto a = group("/a");
+    REQUIRE(put(a, cpus("1-3")));
+    const auto mask = [&](pid_t pid, const char* has) {
+        host.masks_[host.start(pid, in(a)).id()] = *base::parse_cpu_list(has);
+    };
+    mask(10, "2");
+    mask(11, "1-3");
+    mask(12, "3");
+    host.online_ = base::CpuList::up_to(3);
+    set.refresh();
+    CHECK(host.mask(10) == "2");
+    CHECK(host.mask(11) == "1-2");
+    CHECK(host.mask(12) == "1-2");  // the kernel has let it run anywhere
+    host.online_ = base::CpuList::up_to(4);
+    set.refresh();
+    CHECK(host.mask(10) == "2");
+    CHECK(host.mask(11) == "1-3");
+    CHECK(host.mask(12) == "1-3");
+}
+
 TEST_CASE_METHOD(Fixture, "birth and traps follow the chain") {
     const auto a = group("/a");
     const auto b = group("/a/b");
@@ -321,8 +342,42 @@ TEST_CASE_METHOD(Fixture, "a restart restores settings that the machine would re
     SECTION("also when a member may not be changed") {
         host.start(10, in(a));
         host.forbidden_.insert(10);
-        CHECK(set.restore_setting(a, {"cpuset.cpus", "0"}).error().code == EPERM);
+        CHECK(set.restore_setting(a, {"cpuset.cpus", "0"}));
         CHECK(get(a, "cpus") == "0");
         CHECK(set.settings_of(a).front().value == "0");
     }
+}
+
+TEST_CASE_METHOD(Fixture, "a restart leaves every mask that is right alone") {
+    const auto a = group("/a");
+    const auto b = group("/a/b");
+    const auto free = group("/free");
+    REQUIRE(put(a, cpus("1-2")));
+    REQUIRE(put(b, cpus("1")));
+    const auto mask = [&](pid_t pid, GroupId in_group, const char* has) {
+        host.masks_[host.start(pid, in(in_group)).id()] = *base::parse_cpu_list(has);
+    };
+    mask(10, a, "1-2");
+    mask(11, a, "2");  // its own wish
+    mask(12, b, "1");
+    mask(13, a, "0-3");  // the predecessor was killed before it came to this one
+    mask(14, free, "3");
+    host.affinity_calls_ = 0;
+
+    ControllerSet successor{host.trees(), host};
+    REQUIRE(successor.adopt());
+    for (const auto id : {a, b}) {
+        for (const SettingText& setting : set.settings_of(id)) {
+            REQUIRE(successor.restore_setting(id, setting));
+        }
+    }
+    CHECK(host.affinity_calls_ == 0);
+    successor.recover();
+    CHECK(format_value(*successor.get(b, "cpuset.effective_cpus")) == "1");
+    CHECK(host.affinity_calls_ == 1);
+    CHECK(host.mask(10) == "1-2");
+    CHECK(host.mask(11) == "2");
+    CHECK(host.mask(12) == "1");
+    CHECK(host.mask(13) == "1-2");
+    CHECK(host.mask(14) == "3");
 }

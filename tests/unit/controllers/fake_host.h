@@ -2,6 +2,7 @@
 // A machine for controllers under test: the forest and the process table are the real ones, CPUs, affinities,
 // clocks and budgets are plain data that a test writes and reads.
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <memory>
@@ -52,6 +53,12 @@ class FakeHost final : public controllers::Host {
         ++affinity_calls_;
         return {};
     }
+    base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
+                                  const base::CpuList& cpus) override {
+        const auto known = masks_.find(process);
+        const bool right = known != masks_.end() && known->second.is_subset_of(cpus);
+        return right && known->second != before ? base::Result<>() : set_affinity(process, cpus);
+    }
     base::Result<base::CpuList> affinity(base::ProcessId process) override {
         const auto known = masks_.find(process);
         return known != masks_.end() ? known->second : online_;
@@ -63,7 +70,6 @@ class FakeHost final : public controllers::Host {
             ++count.processes;
             count.tasks += each.threads;
         });
-        count.peak_tasks = peaks_[group];
         return count;
     }
     base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
@@ -72,6 +78,7 @@ class FakeHost final : public controllers::Host {
             return base::fail(ENOSPC, "publish the limit of", forest_.full_path(group));
         }
         budgets_[{group, kind}].limit = limit;
+        published_.insert({group, kind});
         budgets_[{group, kind}].refuse_errno = refuse_errno;
         return {};
     }
@@ -82,6 +89,21 @@ class FakeHost final : public controllers::Host {
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override {
         const auto known = budgets_.find({group, kind});
         return known != budgets_.end() ? known->second.failcnt : 0;
+    }
+    bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override {
+        return budgets_.contains({group, kind});
+    }
+    void raise_peak(grouping::GroupId group, std::uint64_t tasks) override {
+        for (auto& [name, budget] : budgets_) {
+            budget.peak = name.first == group ? std::max(budget.peak, tasks) : budget.peak;
+        }
+    }
+    std::uint64_t kept_peak(grouping::GroupId group) override {
+        std::uint64_t highest = 0;
+        for (const auto& [name, budget] : budgets_) {
+            highest = name.first == group ? std::max(highest, budget.peak) : highest;
+        }
+        return highest;
     }
 
     // What happens on the machine.
@@ -98,6 +120,7 @@ class FakeHost final : public controllers::Host {
         std::uint64_t limit = 0;
         int refuse_errno = 0;
         std::uint64_t failcnt = 0;
+        std::uint64_t peak = 0;
     };
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
@@ -106,8 +129,8 @@ class FakeHost final : public controllers::Host {
     std::map<base::ProcessId, base::CpuList> masks_;
     std::set<pid_t> forbidden_;  // set_affinity: EPERM
     std::map<grouping::GroupId, CpuTime> times_;
-    std::map<grouping::GroupId, std::uint64_t> peaks_;
     std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;
+    std::set<std::pair<grouping::GroupId, wire::BudgetKind>> published_;
     std::set<grouping::GroupId> retired_;
     bool table_full_ = false;
     unsigned affinity_calls_ = 0;

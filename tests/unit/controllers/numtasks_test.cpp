@@ -62,11 +62,10 @@ TEST_CASE_METHOD(Fixture, "counts are hierarchical, threads count, moves and low
     const auto inside = host.trees().intern(at(web));
     host.start(10, inside).threads = 4;
     host.start(11, host.trees().intern(at(acme)));
-    host.peaks_[acme] = 9;
     CHECK(get(acme, "numtasks.current") == "5");
     CHECK(get(acme, "numtasks.processes") == "2");
     CHECK(get(web, "numtasks.current") == "4");
-    CHECK(get(acme, "numtasks.peak") == "9");
+    CHECK(get(acme, "numtasks.peak") == "5");
     CHECK(get(web, "numtasks.peak") == "4");
     CHECK(put(acme, "numtasks.limit", "1"));
     test::FakeLog log;
@@ -75,6 +74,53 @@ TEST_CASE_METHOD(Fixture, "counts are hierarchical, threads count, moves and low
     auto& late = host.start(12);
     CHECK(grouping::place(host.trees(), parts, people, log, {{late.id()}, {web}}).result());
     CHECK(get(acme, "numtasks.current") == "6");
+}
+
+TEST_CASE_METHOD(Fixture, "the peak is that of every arrival, also when nobody looks") {
+    const auto inside = host.trees().intern(at(web));
+    auto& first = host.start(10, inside);
+    set.born(first);
+    auto& second = host.start(11, inside, 10);
+    set.forked(first, second);
+    host.table_->erase(second);
+    CHECK(get(web, "numtasks.current") == "1");
+    CHECK(get(web, "numtasks.peak") == "2");
+    CHECK(get(acme, "numtasks.peak") == "2");
+}
+
+TEST_CASE_METHOD(Fixture, "what was counted outlives a restart, also where the limit has been lifted") {
+    REQUIRE(put(acme, "numtasks.limit", "16"));
+    REQUIRE(put(acme, "numtasks.limit", "max"));
+    REQUIRE(put(web, "numtasks.process_limit", "7"));
+    host.budgets_[{acme, BudgetKind::tasks}].failcnt = 5;
+    const auto inside = host.trees().intern(at(web));
+    for (const pid_t pid : {10, 11, 12}) {
+        set.born(host.start(pid, inside));
+    }
+    for (const pid_t pid : {11, 12}) {
+        host.table_->erase(*host.table_->find(pid));
+    }
+    host.budgets_[{web, BudgetKind::tasks}].limit = 1;  // killed between the row and the journal
+
+    ControllerSet successor{host.trees(), host};
+    REQUIRE(successor.adopt());
+    for (const SettingText& setting : set.settings_of(web)) {
+        REQUIRE(successor.restore_setting(web, setting));
+    }
+    host.published_.clear();
+    successor.recover();
+    const auto now = [&](GroupId id, std::string_view name) {
+        return format_value(*successor.get(id, name));
+    };
+    CHECK(host.published_ ==
+          std::set<std::pair<GroupId, BudgetKind>>{{acme, BudgetKind::tasks}, {web, BudgetKind::tasks}});
+    CHECK(host.budgets_[{web, BudgetKind::tasks}].limit == wire::unlimited);
+    CHECK(now(acme, "numtasks.failcnt") == "5");
+    CHECK(now(acme, "numtasks.limit") == "max");
+    CHECK(now(acme, "numtasks.peak") == "3");
+    CHECK(now(web, "numtasks.peak") == "3");
+    CHECK(now(web, "numtasks.process_limit") == "7");
+    CHECK(now(web, "numtasks.current") == "1");
 }
 
 TEST_CASE_METHOD(Fixture, "forks are trapped only where a limit is finite on the way up") {

@@ -112,6 +112,49 @@ TEST_CASE("the CPU clock of a process grows with its work") {
     CHECK(clocks.boot() >= clocks.monotonic());
 }
 
+TEST_CASE("affinity is adapted for those threads only that need it") {
+    auto files = sys::RealProcFiles::open();
+    REQUIRE(files);
+    sys::RealAffinity affinity(*files);
+    const auto all = affinity.get(0);
+    REQUIRE(all);
+    if (all->count() < 2) {
+        return;  // there is no narrower mask here
+    }
+    base::CpuList first;
+    first.insert(all->numbers().front());
+    base::CpuList last;
+    last.insert(all->numbers().back());
+    const auto self = sys::identify(*files, ::getpid());
+    REQUIRE(self);
+    std::atomic<pid_t> pinned{0};
+    std::atomic_flag stop;
+    std::thread narrow([&] {
+        pinned = ::gettid();
+        pinned.notify_one();
+        stop.wait(false);
+    });
+    pinned.wait(0);
+    REQUIRE(affinity.set_thread(pinned, last));
+
+    CHECK(affinity.adapt_process(*self, {}, *all));
+    CHECK(affinity.get(pinned)->format() == last.format());
+    CHECK(affinity.get(0)->format() == all->format());
+    CHECK(affinity.adapt_process(*self, *all, *all));
+    CHECK(affinity.get(pinned)->format() == last.format());
+    CHECK(affinity.adapt_process(*self, {}, first));  // both have a CPU outside
+    CHECK(affinity.get(pinned)->format() == first.format());
+    CHECK(affinity.get(0)->format() == first.format());
+    REQUIRE(affinity.set_thread(pinned, last));
+    CHECK(affinity.adapt_process(*self, first, *all));  // who had the whole old set gets the whole new one
+    CHECK(affinity.get(pinned)->format() == last.format());
+    CHECK(affinity.get(0)->format() == all->format());
+    CHECK(affinity.adapt_process({self->pid, self->start_time + 1}, {}, *all).error().code == ESRCH);
+    stop.test_and_set();
+    stop.notify_all();
+    narrow.join();
+}
+
 TEST_CASE("affinity reaches every thread of a process") {
     auto files = sys::RealProcFiles::open();
     REQUIRE(files);
