@@ -21,12 +21,6 @@ constexpr std::string_view suffix = ".toml";
 constexpr char enable_file[] = "50-enable.toml";
 constexpr char mask_file[] = "50-mask.toml";
 
-// The file's name without ".toml": "web@1" comes from "web@".
-std::string template_of(const std::string& unit) {
-    const std::size_t at = unit.find('@');
-    return at == std::string::npos ? unit : unit.substr(0, at + 1);
-}
-
 std::vector<std::string> known_units(const std::vector<std::string>& directories) {
     std::vector<std::string> names;
     for (const auto& directory : directories) {
@@ -34,7 +28,7 @@ std::vector<std::string> known_units(const std::vector<std::string>& directories
         for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
              entry.increment(error)) {
             const std::string name = entry->path().filename();
-            if (name.ends_with(suffix) && name.size() > suffix.size()) {
+            if (name.ends_with(suffix) && !name.starts_with('.')) {
                 names.push_back(name.substr(0, name.size() - suffix.size()));
             }
         }
@@ -80,8 +74,7 @@ base::Result<> replace_file(const std::string& directory, const std::string& nam
 
 base::Result<> find_unit_file(const std::string& unit, const std::vector<std::string>& directories) {
     const std::vector<std::string> names = known_units(directories);
-    if (std::ranges::find(names, unit) != names.end() ||
-        std::ranges::find(names, template_of(unit)) != names.end()) {
+    if (std::ranges::find(names, unit) != names.end()) {
         return {};
     }
     const std::vector<std::string_view> known(names.begin(), names.end());

@@ -11,8 +11,7 @@ namespace gpcsup::cli {
 
 enum class DropIn { enable, disable, mask };
 
-// ENOENT (with "did you mean …?") unless one of DIRECTORIES has a file for UNIT; a template counts for its
-// instances.
+// ENOENT (with "did you mean …?") unless one of DIRECTORIES has a file for UNIT.
 base::Result<> find_unit_file(const std::string& unit, const std::vector<std::string>& directories);
 
 // Writes it atomically, and removes what contradicts it (enable undoes a mask). The path written.

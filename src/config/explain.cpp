@@ -52,7 +52,7 @@ constexpr std::array foreign_keys = {
     Row{"WantedBy", "it is wanted_by = [\"…\"] at the top of the file here"},
     Row{"TasksMax", "it is numtasks.limit in [limits] here"},
     Row{"LimitNPROC", "it is numtasks.limit in [limits] here, for the unit's processes only"},
-    Row{"LimitNOFILE", "it is numfiles.limit in [limits] here, for all processes of the unit together"},
+    Row{"LimitNOFILE", "a limit on open files comes with a later version"},
     Row{"MemoryMax", "no controller limits memory; numtasks.limit in [limits] limits tasks"},
     Row{"MemoryLimit", "no controller limits memory; numtasks.limit in [limits] limits tasks"},
     Row{"MemoryHigh", "no controller limits memory; numtasks.limit in [limits] limits tasks"},
@@ -60,7 +60,8 @@ constexpr std::array foreign_keys = {
     Row{"CPUWeight", "no controller shares CPU time; cpuset.cpus in [limits] says on which CPUs it may run"},
     Row{"AllowedCPUs", "it is cpuset.cpus in [limits] here"},
     Row{"CPUAffinity", "it is cpuset.cpus in [limits] here"},
-    Row{"AllowedMemoryNodes", "it is memset.mems in [limits] here"},
+    Row{"AllowedMemoryNodes",
+        "memory nodes come with a later version; cpuset.cpus in [limits] says on which CPUs it may run"},
     Row{"Slice", "a place in a hierarchy is written in [place], as in tenant = \"/acme\""},
     // supervisord
     Row{"autorestart", "it is called restart here, as in restart = \"always\""},
@@ -217,11 +218,49 @@ std::optional<Explanation> explain_value(std::string_view line, std::string_view
     if (is_number && is_plain && std::ranges::any_of(value, is_letter)) {
         return say("a value with a unit needs quotes: write " + right);
     }
+    if (is_number && is_plain && value.find_first_of("-,/") != std::string_view::npos) {
+        return say("a list, a range or a rate needs quotes: write " + right);
+    }
     if (is_plain &&
         (is_letter(value.front()) || value.front() == '/' || value.front() == '~' || value.front() == '.')) {
         return say("a string needs quotes: write " + right);
     }
     return std::nullopt;
+}
+
+std::string_view key_at(std::string_view line, std::size_t start) {
+    std::size_t end = start;
+    while (end < line.size() && (is_bare(line[end]) || line[end] == '.')) {
+        ++end;
+    }
+    return line.substr(start, end - start);
+}
+
+// "[service]", or "enabled": what a line defines.
+std::string_view defined_in(std::string_view line) {
+    const std::string_view content = trimmed(line);
+    return content.starts_with('[') ? content.substr(0, content.find(']') + 1) : key_at(content, 0);
+}
+
+// What is there twice; the parser stands at the second one.
+std::optional<Located> explain_redefinition(std::string_view text, const Location& place) {
+    const std::string_view line = line_of(text, place.line);
+    const std::string_view what = defined_in(line);
+    if (what.empty()) {
+        return std::nullopt;
+    }
+    const bool is_header = what.starts_with('[');
+    const std::string section = is_header ? "" : section_at(text, place.line);
+    std::string message = (is_header ? std::string(what) : in_quotes(what)) + " is there twice";
+    for (unsigned first = 1; first < place.line; ++first) {
+        if (defined_in(line_of(text, first)) == what && (is_header || section_at(text, first) == section)) {
+            message += ": the first is in line " + std::to_string(first);
+            break;
+        }
+    }
+    const auto column = static_cast<unsigned>(line.find_first_not_of(" \t")) + 1;
+    const std::string_view key = is_header ? what.substr(1, what.size() - 2) : what;
+    return Located{place.file, place.line, column, section + std::string(key), std::move(message)};
 }
 
 std::optional<Explanation> explain_line(std::string_view line) {
@@ -235,12 +274,8 @@ std::optional<Explanation> explain_line(std::string_view line) {
     if (line[start] == ';' || line.substr(start).starts_with("//")) {
         return Explanation{start, "", "a comment begins with #"};
     }
-    std::size_t end = start;
-    while (end < line.size() && (is_bare(line[end]) || line[end] == '.')) {
-        ++end;
-    }
-    const std::string_view key = line.substr(start, end - start);
-    const std::size_t sign = line.find_first_not_of(" \t", end);
+    const std::string_view key = key_at(line, start);
+    const std::size_t sign = line.find_first_not_of(" \t", start + key.size());
     if (key.empty() || sign == std::string_view::npos) {
         return std::nullopt;
     }
@@ -263,6 +298,11 @@ std::string format(const Located& problem) {
 }
 
 Located explain_parse_error(std::string_view text, const Location& place, std::string_view description) {
+    if (description.find("cannot redefine") != std::string_view::npos) {
+        if (auto twice = explain_redefinition(text, place)) {
+            return *twice;
+        }
+    }
     // The parser often notices at the beginning of the next line.
     for (unsigned line : {place.line, place.line - 1}) {
         const std::string_view content = line > 0 ? line_of(text, line) : std::string_view();

@@ -7,20 +7,14 @@
 
 #include "base/suggestion.h"
 #include "config/document.h"
+#include "grouping/names.h"
 
 namespace gpcsup::config {
 
 namespace {
 
-constexpr unsigned deepest_group = 32;
-
 std::string in_quotes(std::string_view text) {
     return "\"" + std::string(text) + "\"";
-}
-
-bool is_name_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
 }
 
 // What is wrong with a group's path; empty = nothing.
@@ -28,24 +22,11 @@ std::string path_fault(std::string_view path) {
     if (!path.starts_with('/')) {
         return "a group's path begins with /: write [hierarchy.NAME.group.\"/" + std::string(path) + "\"]";
     }
-    if (path == "/") {
-        return {};
+    if (path.size() > 1 && path.ends_with('/')) {
+        return "a group's path ends with a name: write " + in_quotes(path.substr(0, path.size() - 1));
     }
-    unsigned depth = 0;
-    for (std::size_t start = 1; start <= path.size();) {
-        const std::size_t end = std::min(path.find('/', start), path.size());
-        const std::string_view component = path.substr(start, end - start);
-        if (component.empty() || component == "." || component == "..") {
-            return "a group's path is made of names and single slashes, as in \"/acme/web\"";
-        }
-        if (std::ranges::any_of(component,
-                                [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == ':'; })) {
-            return "a group's name has no blanks and no \":\"";
-        }
-        start = end + 1;
-        ++depth;
-    }
-    return depth > deepest_group ? "groups lie at most 32 deep" : "";
+    const auto parts = grouping::split_path(path);
+    return parts ? std::string() : parts.error().message();
 }
 
 class HierarchyReader {
@@ -102,9 +83,8 @@ class HierarchyReader {
         if (entry.value.kind != NodeKind::table) {
             return problem(entry.place, key, "write [" + key + "] and its keys below");
         }
-        if (entry.key.empty() || !std::ranges::all_of(entry.key, is_name_character)) {
-            return problem(entry.place, key,
-                           "the name of a hierarchy has letters, digits, \".\", \"_\" and \"-\" only");
+        if (auto checked = grouping::check_hierarchy_name(entry.key); !checked) {
+            return problem(entry.place, key, checked.error().message());
         }
         if (entry.key == "unit") {
             return problem(entry.place, key, "the hierarchy \"unit\" is built in: it has one group a unit");
@@ -117,14 +97,14 @@ class HierarchyReader {
             if (part.key == "controllers") {
                 read_controllers(part.value, part_key, hierarchy);
             } else if (part.key == "compat") {
-                read_compat(part.value, part_key, hierarchy);
+                problem(part.place, part_key,
+                        "the books and errnos of 2006 are not supported yet: take this line out");
             } else if (part.key == "release_agent") {
                 read_release_agent(part.value, part_key, hierarchy);
             } else if (part.key == "group") {
                 read_groups(part.value, part_key, hierarchy);
             } else {
-                constexpr std::array<std::string_view, 4> known = {"controllers", "compat", "release_agent",
-                                                                   "group"};
+                constexpr std::array<std::string_view, 3> known = {"controllers", "release_agent", "group"};
                 const auto near = base::nearest(part.key, known);
                 const bool is_path = part.key.starts_with('/');
                 problem(part.place, part_key,
@@ -170,16 +150,6 @@ class HierarchyReader {
         }
         names_ = catalogue_->controllers();
         return std::ranges::find(names_, item.text) != names_.end();
-    }
-
-    void read_compat(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {
-        if (value.text != "2006") {
-            return problem(value.place, key, "the only value is compat = \"2006\"");
-        }
-        if (value.kind != NodeKind::text) {
-            return problem(value.place, key, "write compat = \"2006\", in quotes");
-        }
-        hierarchy.compat = Compat::original_2006;
     }
 
     void read_release_agent(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {

@@ -13,8 +13,6 @@
 
 namespace gpcsup::config {
 
-enum class Compat { none, original_2006 };
-
 struct GroupDeclaration {
     std::string path;  // "/acme/web"
     std::vector<LocatedSetting> settings;
@@ -24,7 +22,6 @@ struct GroupDeclaration {
 struct HierarchyDeclaration {
     std::string name;
     std::vector<std::string> controllers;
-    Compat compat = Compat::none;
     std::string release_agent;             // "" = none
     std::vector<GroupDeclaration> groups;  // parents before children
     Location place;

@@ -70,6 +70,11 @@ base::Result<std::string> read_file(const std::string& path) {
     return text;
 }
 
+// Lock files and copies of editors, and what `gpcsup enable` is just writing.
+bool is_hidden(const fs::path& path) {
+    return path.filename().string().starts_with('.');
+}
+
 struct UnitPaths {
     std::string main;                             // empty: only drop-ins
     std::map<std::string, std::string> drop_ins;  // file name → path: the order in which they are merged
@@ -129,6 +134,9 @@ class Loader {
             if (++files_ > most_files) {
                 return add({directory, 1, 1}, "", "there are more than 20000 files: the rest is not read");
             }
+            if (is_hidden(path)) {
+                continue;
+            }
             std::error_code ignored;
             if (path.extension() == ".toml" && !fs::is_directory(path, ignored)) {
                 std::string& main = found_[path.stem().string()].main;
@@ -148,7 +156,7 @@ class Loader {
         fs::directory_iterator entry(directory, error);
         for (; !error && entry != fs::directory_iterator() && ++files_ <= most_files;
              entry.increment(error)) {
-            if (entry->path().extension() == ".toml") {
+            if (entry->path().extension() == ".toml" && !is_hidden(entry->path())) {
                 unit.drop_ins.emplace(entry->path().filename().string(), entry->path().string());
             }
         }
@@ -282,13 +290,10 @@ std::vector<Located> check_file(const std::string& path, const AttributeCatalogu
         return read_hierarchies(path, *text, catalogue, accounts).problems;
     }
     const fs::path directory = file.parent_path();
-    if (directory.extension() == ".d") {  // a drop-in alone need not be a whole unit
-        UnitFile unit =
-            read_unit(directory.stem().string(), std::vector<SourceText>{{path, *text}}, catalogue);
-        std::erase_if(unit.problems, [](const Located& problem) { return problem.key == "service.command"; });
-        return unit.problems;
-    }
-    return read_unit(file.stem().string(), std::vector<SourceText>{{path, *text}}, catalogue).problems;
+    const bool is_drop_in = directory.extension() == ".d";
+    return read_unit((is_drop_in ? directory : file).stem().string(), std::vector<SourceText>{{path, *text}},
+                     catalogue, is_drop_in ? Whole::drop_in : Whole::unit)
+        .problems;
 }
 
 }  // namespace gpcsup::config

@@ -9,6 +9,7 @@
 #include "config/document.h"
 #include "config/explain.h"
 #include "config/shell_words.h"
+#include "grouping/names.h"
 #include "units/names.h"
 #include "units/settings.h"
 
@@ -61,8 +62,19 @@ class UnitReader {
         }
     }
 
-    UnitFile finish(const Location& main_file) {
-        units::Declaration& declaration = unit_.declaration;
+    UnitFile finish(const Location& main_file, Whole whole) {
+        if (whole == Whole::unit) {
+            check_whole(main_file);
+        }
+        for (const LocatedSetting& limit : unit_.limits) {
+            unit_.declaration.limits.push_back({limit.attribute, limit.value});
+        }
+        return std::move(unit_);
+    }
+
+  private:
+    void check_whole(const Location& main_file) {
+        const units::Declaration& declaration = unit_.declaration;
         const bool is_service = declaration.kind == units::UnitKind::service;
         if (is_service && declaration.command.empty() &&
             !units::was_given(declaration, *units::find_setting("service", "command")) &&
@@ -73,13 +85,8 @@ class UnitReader {
         if (!is_service && declaration.name != "default" && !unit_.limits.empty()) {
             problem(unit_.limits.front().place, "limits", "a target has no processes to limit");
         }
-        for (const LocatedSetting& limit : unit_.limits) {
-            declaration.limits.push_back({limit.attribute, limit.value});
-        }
-        return std::move(unit_);
     }
 
-  private:
     void problem(const Location& place, std::string key, std::string message) {
         unit_.problems.push_back({place.file, place.line, place.column, std::move(key), std::move(message)});
     }
@@ -122,8 +129,12 @@ class UnitReader {
                 const std::string right = colon == std::string::npos ? "/" + path : path.substr(colon + 1);
                 problem(entry.value.place, key,
                         "a path begins with /: write " + entry.key + " = " + in_quotes(right));
+            } else if (auto parts = grouping::split_path(path); !parts) {
+                problem(entry.value.place, key, parts.error().message());
             } else {
-                unit_.declaration.place.insert_or_assign(entry.key, path);
+                const bool closed = path.size() > 1 && path.ends_with('/');  // "/acme/" is "/acme"
+                unit_.declaration.place.insert_or_assign(entry.key,
+                                                         path.substr(0, path.size() - (closed ? 1 : 0)));
                 unit_.places.insert_or_assign(key, entry.place);
             }
         }
@@ -377,7 +388,7 @@ class UnitReader {
 }  // namespace
 
 UnitFile read_unit(std::string_view name, std::span<const SourceText> texts,
-                   const AttributeCatalogue* catalogue) {
+                   const AttributeCatalogue* catalogue, Whole whole) {
     UnitReader reader(name, catalogue);
     Location main_file;
     if (!texts.empty()) {
@@ -386,7 +397,7 @@ UnitFile read_unit(std::string_view name, std::span<const SourceText> texts,
     for (const SourceText& text : texts) {
         reader.read(text);
     }
-    UnitFile unit = reader.finish(main_file);
+    UnitFile unit = reader.finish(main_file, whole);
     if (base::Result<> checked = units::check_unit_name(name); !checked) {
         unit.problems.push_back({main_file.file, 1, 1, "", checked.error().message()});
     }

@@ -30,7 +30,8 @@ struct UnitFile {
 
 // TEXTS: the unit's file first, then its drop-ins. A later one overrides single values, adds to the lists of
 // [depends] and to environment, [place] and [limits], and replaces other lists.
+enum class Whole { unit, drop_in };  // drop_in: TEXTS add to a unit that is not among them
 UnitFile read_unit(std::string_view name, std::span<const SourceText> texts,
-                   const AttributeCatalogue* catalogue);
+                   const AttributeCatalogue* catalogue, Whole whole = Whole::unit);
 
 }  // namespace gpcsup::config

@@ -164,6 +164,8 @@ class Engine {
     void settle_wish(UnitId id);
     void forget_failures(UnitId id);
     void recount(const std::vector<bool>& wanted_before);
+    void settle_wishes();
+    void keep_running(const std::vector<bool>& wanted_before);
     void drain();
     bool drain_some();
 

@@ -98,7 +98,8 @@ std::string Engine::reason(std::string_view unit_name) const {
         const auto blocker = cause(*id);
         return blocker ? "waiting: for " + name(*blocker) : std::string();
     }
-    return state.reason;
+    // Why it cannot come up is what people want to know of a unit that is down without a reason of its own.
+    return is_down(state.state) && state.reason.empty() ? graph_[*id].refusal : state.reason;
 }
 
 std::string Engine::waiting_for(std::string_view unit_name, TimePoint now) const {

@@ -1,5 +1,6 @@
 // Phase one: who is wanted. Counts along the pulling edges, which have no cycle, so that counting is exact.
 
+#include <algorithm>
 #include <cerrno>
 
 #include "units/engine.h"
@@ -200,7 +201,7 @@ void Engine::settle_wish(UnitId id) {
     queue_neighbours(id);
 }
 
-// After the edges changed: who is wanted now, and was not, becomes due.
+// After the edges changed: who is wanted now, and was not, becomes due; who runs is still wanted.
 void Engine::recount(const std::vector<bool>& wanted_before) {
     for (std::uint32_t row = 0; row < units_.size(); ++row) {
         units_[row].wanted = false;
@@ -217,16 +218,44 @@ void Engine::recount(const std::vector<bool>& wanted_before) {
             queue_step(UnitId(row));
         }
     }
+    settle_wishes();
+    keep_running(wanted_before);
+    settle_wishes();
+    recounting_ = false;
+    for (std::uint32_t row = 0; row < units_.size(); ++row) {
+        if (units_[row].wanted && !wanted_before[row]) {
+            make_due(UnitId(row));
+        }
+    }
+}
+
+void Engine::settle_wishes() {
     while (!wishes_.empty()) {
         const UnitId id = wishes_.front();
         wishes_.pop_front();
         unit(id).wish_queued = false;
         settle_wish(id);
     }
-    recounting_ = false;
+}
+
+// Edges that are gone (of a unit that is disabled or masked, or wanted by another) say what starts from now
+// on. What runs goes on as if it had been started by name, and keeps what it pulls in.
+void Engine::keep_running(const std::vector<bool>& wanted_before) {
+    std::vector<bool> left(units_.size());
     for (std::uint32_t row = 0; row < units_.size(); ++row) {
-        if (units_[row].wanted && !wanted_before[row]) {
-            make_due(UnitId(row));
+        const UnitState& state = units_[row].state;
+        left[row] = wanted_before[row] && !units_[row].wanted && graph_[UnitId(row)].declaration != nullptr &&
+                    has_body(UnitId(row)) && state.state != State::stopping && !state.held &&
+                    state.origin == Origin::file;
+    }
+    for (std::uint32_t row = 0; row < units_.size(); ++row) {
+        const bool comes_along = std::ranges::any_of(graph_[UnitId(row)].successors, [&](const Edge& edge) {
+            return pulls(edge.kind) && left[edge.unit.value];
+        });
+        if (left[row] && !comes_along) {
+            units_[row].state.wished = true;
+            changed(UnitId(row));
+            queue_wish(UnitId(row));
         }
     }
 }

@@ -51,6 +51,9 @@ class GraphBuilder {
         for (std::uint32_t row = 0; row < graph_.nodes_.size(); ++row) {
             connect(UnitId(row));
         }
+        for (const auto& [unit, other] : declared_conflicts_) {  // every need is known by now
+            add_conflict(unit, other);
+        }
         while (refuse_one_loop()) {
         }
         for (Node& node : graph_.nodes_) {
@@ -103,7 +106,7 @@ class GraphBuilder {
         }
         for (const std::string& other : depends.conflicts) {
             if (const auto found = resolve(id, "depends.conflicts", other)) {
-                add_conflict(id, *found);
+                declared_conflicts_.emplace_back(id, *found);
             }
         }
         connect_to_targets(id, *declaration);
@@ -160,11 +163,17 @@ class GraphBuilder {
         }
     }
 
+    bool needs_it(UnitId unit, UnitId other) {
+        const auto known = std::ranges::find(node(unit).predecessors, other, &Edge::unit);
+        return known != node(unit).predecessors.end() && needs(known->kind);
+    }
+
     void add_conflict(UnitId a, UnitId b) {
-        const auto known = std::ranges::find(node(a).predecessors, b, &Edge::unit);
-        if (known != node(a).predecessors.end() && needs(known->kind)) {
+        if (needs_it(a, b) || needs_it(b, a)) {
+            const std::string& needing = name(needs_it(a, b) ? a : b);
+            const std::string& needed = name(needs_it(a, b) ? b : a);
             problem(a, "depends.conflicts", name(b),
-                    quoted(name(a)) + " cannot both need " + quoted(name(b)) + " and conflict with it");
+                    quoted(needing) + " needs " + quoted(needed) + ": it cannot be in conflict with it");
             return;
         }
         if (std::ranges::find(node(a).conflicts, b) == node(a).conflicts.end()) {
@@ -270,6 +279,7 @@ class GraphBuilder {
 
     UnitGraph graph_;
     std::vector<GraphProblem> problems_;
+    std::vector<std::pair<UnitId, UnitId>> declared_conflicts_;
 };
 
 UnitGraph::Built UnitGraph::build(std::vector<Declaration> declarations, std::vector<BrokenUnit> broken) {

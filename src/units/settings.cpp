@@ -207,6 +207,10 @@ Result<> assign_start_limit(Declaration& declaration, const SettingValue& value)
     if (!window) {
         return base::pass(window);
     }
+    if (*window == base::Duration::zero()) {
+        return base::refuse(EINVAL, quoted(text) + " limits nothing: no start is in a time of nothing",
+                            R"(write "5/10s", or "max" for no limit)");
+    }
     declaration.start_limit = {*starts, *window};
     return {};
 }

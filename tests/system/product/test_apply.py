@@ -101,6 +101,30 @@ class Apply(Case):
         self.assertEqual("/ci", supervisor.unit("ci-1")["place"]["tenant"])
         self.assertIn('[[rule]]\nunit = "ci-*"\n', supervisor.gpcsup("snapshot").stdout)
 
+    def test_what_runs_goes_on_though_nothing_wants_it_any_more(self):
+        """Disabled, masked, wanted by another: that is about the next start. Also for a successor."""
+        supervisor = self.supervise({name: SERVICE for name in ("dis", "mas", "other")} | {"rescue": "enabled = false\n"})
+        supervisor.gpcsup("start", "default")
+        pids = {name: supervisor.unit(name)["pid"] for name in ("dis", "mas", "other")}
+        supervisor.gpcsup("disable", "dis")
+        supervisor.gpcsup("mask", "mas")
+        supervisor.write_unit("other", 'wanted_by = ["rescue"]\n' + SERVICE)
+        supervisor.gpcsup("apply")
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        os.kill(supervisor.helper("gpcsupd"), signal.SIGKILL)
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        for name, pid in pids.items():
+            self.assertEqual(("active", pid), (supervisor.unit(name)["state"], supervisor.unit(name)["pid"]))
+        supervisor.write_unit("idle", "masked = true\n" + SERVICE)
+        supervisor.gpcsup("apply")
+        self.assertEqual("masked: it says masked = true", supervisor.unit("idle")["reason"])
+        self.assertIn("masked: it says masked = true", supervisor.gpcsup("why", "idle", check=False).stdout)
+        supervisor.gpcsup("stop", "mas", "dis")
+        refused = supervisor.gpcsup("start", "mas", check=False)
+        self.assertEqual(1, refused.returncode)
+        self.assertIn("masked", refused.stderr)
+
     def test_a_problem_in_any_file_refuses_all(self):
         supervisor = self.supervise({}, CONFIG)
         self.write(supervisor, NEXT)

@@ -108,15 +108,17 @@ TEST_CASE("enable, disable and mask write their drop-ins, and enable undoes a ma
     CHECK(std::distance(fs::directory_iterator(directory.path / "web.d"), fs::directory_iterator()) == 1);
 }
 
-TEST_CASE(
-    "A unit that no directory has is not found, with a suggestion; a template counts for its instances") {
+TEST_CASE("A unit that no directory has is not found, with a suggestion") {
     const Directory first;
     const Directory second;
     first.write("cache.toml", "");
     second.write("worker@.toml", "");
+    second.write(".#cache.toml", "");
     const std::vector<std::string> both{first.path, second.path};
     CHECK(cli::find_unit_file("cache", both));
-    CHECK(cli::find_unit_file("worker@7", both));
+    CHECK(cli::find_unit_file("worker@", both));
+    CHECK_FALSE(cli::find_unit_file("worker@7", both));  // nothing makes instances of it
+    CHECK_FALSE(cli::find_unit_file(".#cache", both));
     const auto missing = cli::find_unit_file("cahce", both);
     REQUIRE_FALSE(missing);
     CHECK(gpcsup::control::exit_status(missing.error()) == 4);

@@ -27,7 +27,6 @@ controllers = ["cpuset", "cpuacct"]
 cpuset.cpus = "1"
 [hierarchy.tenant]
 controllers = ["numtasks", "numfiles"]
-compat = "2006"
 [hierarchy.tenant.group."/acme/web"]
 [hierarchy.tenant.group."/acme"]
 numtasks.limit = 64
@@ -48,7 +47,6 @@ group.owner = "alice"
     CHECK(compute.groups[0].settings[0].value == "1");
     CHECK(compute.groups[0].settings[0].place == Location{"gpcsup.toml", 5, 15});
     const HierarchyDeclaration& tenant = file.hierarchies[1];
-    CHECK(tenant.compat == Compat::original_2006);
     REQUIRE(tenant.groups.size() == 2);
     CHECK(tenant.groups[0].path == "/acme");
     CHECK(tenant.groups[1].path == "/acme/web");
@@ -75,10 +73,10 @@ TEST_CASE("every slip of the configuration has its own message, at its place") {
          "the controller \"cpuset\" is not among the controllers of \"tenant\""},
         {start + "[hierarchy.tenant.group.acme]\n",
          "gpcsup.toml:3:25: hierarchy.tenant.group.\"acme\": a group's path begins with /"},
-        {start + "[hierarchy.tenant.group.\"/a//b\"]\n", "names and single slashes"},
-        {start + "[hierarchy.tenant.group.\"/a/../b\"]\n", "names and single slashes"},
-        {start + "[hierarchy.tenant.group.\"/a/\"]\n", "names and single slashes"},
-        {start + "[hierarchy.tenant.group.\"/a b\"]\n", "no blanks"},
+        {start + "[hierarchy.tenant.group.\"/a//b\"]\n", "has an empty part"},
+        {start + "[hierarchy.tenant.group.\"/a/../b\"]\n", "'..' cannot name a group"},
+        {start + "[hierarchy.tenant.group.\"/a/\"]\n", "write \"/a\""},
+        {start + "[hierarchy.tenant.group.\"/a\\u0007b\"]\n", "has a control character"},
         {start + "[hierarchy.tenant.\"/acme\"]\n", "a group is written [hierarchy.tenant.group.\"/acme\"]"},
         {start + "[hierarchy.tenant.groups.\"/acme\"]\n", "did you mean \"group\"?"},
         {start + "[hierarchy.other]\ncontrollers = [\"numtasks\"]\n", "is bound to \"tenant\" already"},
@@ -87,10 +85,12 @@ TEST_CASE("every slip of the configuration has its own message, at its place") {
          "\"numtasks\"?"},
         {"[hierarchy.tenant]\ncontrollers = \"numtasks\"\n", "expected a list, as in controllers = ["},
         {"[hierarchy.tenant]\ncontrollers = [5]\n", "name of a controller in quotes"},
-        {"[hierarchy.tenant]\ncompat = 2006\n", "write compat = \"2006\", in quotes"},
-        {"[hierarchy.tenant]\ncompat = \"2008\"\n", "the only value is compat = \"2006\""},
+        {"[hierarchy.tenant]\ncompat = \"2006\"\n",
+         "2:1: hierarchy.tenant.compat: the books and errnos of 2006 are not supported yet"},
         {"[hierarchy.unit]\n", "the hierarchy \"unit\" is built in"},
-        {"[hierarchy.\"a b\"]\n", "the name of a hierarchy has letters"},
+        {"[hierarchy.\"a b\"]\n", "'a b' cannot name a hierarchy; letters, digits"},
+        {"[hierarchy.\"..\"]\n", "'..' cannot name a hierarchy"},
+        {"[hierarchy." + std::string(64, 'h') + "]\n", "too long for a hierarchy"},
         {"[hierachy.tenant]\n", "did you mean [hierarchy.NAME]?"},
         {"[service]\n", "units are declared in files of their own"},
         {"hierarchy = 5\n", "write [hierarchy.NAME]"},
@@ -107,7 +107,15 @@ TEST_CASE("every slip of the configuration has its own message, at its place") {
         deep += "/a";
     }
     CHECK_THAT(fault(start + "[hierarchy.tenant.group.\"" + deep + "\"]\n"),
-               Catch::Contains("at most 32 deep"));
+               Catch::Contains("groups nest at most 32 levels"));
+}
+
+TEST_CASE("what groups may be called at run time, the file may call them") {
+    const HierarchyFile file = read_hierarchies(
+        "gpcsup.toml", "[hierarchy.tenant]\n[hierarchy.tenant.group.\"/by hand/a:b\"]\n", &catalogue);
+    CHECK(file.problems.empty());
+    REQUIRE(file.hierarchies.size() == 1);
+    CHECK(file.hierarchies[0].groups.at(0).path == "/by hand/a:b");
 }
 
 TEST_CASE("what is good beside something bad is kept") {

@@ -167,6 +167,19 @@ TEST_CASE("what cannot be read is a problem and never a hang") {
     CHECK(loaded.broken.size() == 3);
 }
 
+TEST_CASE("what an editor leaves behind is no unit, and no drop-in") {
+    const Directory place;
+    place.write("u/web.toml", service);
+    place.write("u/.web.toml", "not TOML");
+    place.write("u/web.d/.50.toml", "not TOML");
+    place.write("u/.old.d/50.toml", "not TOML");
+    fs::create_symlink("somebody@somewhere.1:2", place / "u/.#web.toml");
+    fs::create_symlink("somebody@somewhere.1:2", place / "u/web.d/.#50.toml");
+    const Loaded loaded = load({"", {place / "u"}}, &catalogue);
+    CHECK(all(loaded).empty());
+    CHECK(loaded.units.size() == 1);
+}
+
 TEST_CASE("one file alone can be checked, whatever it is") {
     const Directory place;
     place.write("gpcsup.toml", "[hierarchy.t.group./acme]\n");
@@ -175,11 +188,15 @@ TEST_CASE("one file alone can be checked, whatever it is") {
     place.write("good.toml", service);
     place.write("web.d/50.toml", "[service]\nnice = 5\n");
     place.write("web.d/51.toml", "[service]\nnice = 50\n");
+    place.write("web.d/52.toml", "[service]\ncommand = \"a && b\"\n");
+    place.write("web.d/53.toml", "[limits]\nnumtasks.limit = 5\n");
     CHECK_THAT(check_file(place / "gpcsup.toml", &catalogue).at(0).message, Catch::Contains("needs quotes"));
     CHECK(check_file(place / "other.toml", &catalogue).at(0).key == "hierarchy.tenant.compat");
     CHECK(check_file(place / "web.toml", &catalogue).at(0).key == "service.command");
     CHECK(check_file(place / "good.toml", &catalogue).empty());
     CHECK(check_file(place / "web.d/50.toml", &catalogue).empty());
     CHECK(check_file(place / "web.d/51.toml", &catalogue).at(0).key == "service.nice");
+    CHECK(check_file(place / "web.d/52.toml", &catalogue).at(0).key == "service.command");
+    CHECK(check_file(place / "web.d/53.toml", &catalogue).empty());
     CHECK_THAT(check_file(place / "missing.toml", &catalogue).at(0).message, Catch::Contains("No such file"));
 }

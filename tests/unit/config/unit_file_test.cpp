@@ -195,7 +195,7 @@ TEST_CASE("every common slip has its own message, at its place") {
         {start + "nice =\n", "3:7 service.nice: the value is missing: write nice = \"…\""},
         {"enabled = True\n", "1:11 enabled: write true or false in small letters"},
         {"enabled = yes\n", "1:11 enabled: write enabled = true or enabled = false"},
-        {start + "nice = 1\nnice = 2\n", "4:8 : this is not TOML: cannot redefine"},
+        {start + "nice = 1\nnice = 2\n", "4:1 service.nice: \"nice\" is there twice: the first is in line 3"},
         // bare numbers, wrong types
         {start + "restart_delay = 5\n",
          "3:17 service.restart_delay: a duration needs a unit: if seconds are meant, write restart_delay = "
@@ -251,6 +251,14 @@ TEST_CASE("every common slip has its own message, at its place") {
          "4:10 place.tenant: a path begins with /: write tenant = \"/acme\""},
         {start + "[place]\ntenant = \"tenant:/acme\"\n", "write tenant = \"/acme\""},
         {start + "[place]\nunit = \"/acme\"\n", "4:1 place.unit: every unit has its own group"},
+        {start + "[place]\ntenant = \"/a//b/../c \"\n",
+         "4:10 place.tenant: the path '/a//b/../c ' has an empty part"},
+        {start + "[place]\ntenant = \"/a/../c\"\n", "'..' cannot name a group"},
+        {start + "[limits]\ncpuset.cpus = 0-3\n", "write cpuset.cpus = \"0-3\""},
+        {start + "[limits]\ncpuset.cpus = 0,2 # two\n", "write cpuset.cpus = \"0,2\""},
+        {"enabled = true\nenabled = true\n",
+         "2:1 enabled: \"enabled\" is there twice: the first is in line 1"},
+        {start + "nice = 1\n[place]\n[service]\n", "[service] is there twice: the first is in line 1"},
         {start + "[place]\ntenant = 5\n", "the place is a path in quotes"},
         {start + "[limits]\n\"numtasks.limit\" = 16\n",
          "4:1 limits.numtasks.limit: the quotes make one key of it: write numtasks.limit = … without them"},

@@ -439,15 +439,19 @@ TEST_CASE("apply adds, removes and changes units while the others run on") {
     world.run_for(1s);
     CHECK(world.state("web") == State::inactive);
 
-    SECTION("a unit that is disabled goes, and comes back when it is enabled") {
-        std::vector<Declaration> disabled = next;
-        disabled[2].enabled = false;
-        world.apply(disabled);
-        world.run_for(5s);
-        CHECK(world.state("extra") == State::inactive);
-        world.apply(next);
+    SECTION("a unit that is disabled goes on, and one that is enabled comes") {
+        std::vector<Declaration> changed_wishes = next;
+        changed_wishes[2].enabled = false;
+        changed_wishes.push_back(service("idle"));
+        changed_wishes[3].enabled = false;
+        world.apply(changed_wishes);
         world.run_for(5s);
         CHECK(world.state("extra") == State::active);
+        CHECK(world.state("idle") == State::inactive);
+        changed_wishes[3].enabled = true;
+        world.apply(changed_wishes);
+        world.run_for(5s);
+        CHECK(world.state("idle") == State::active);
         CHECK(world.state("db") == State::inactive);  // still held
     }
     SECTION("a running unit that is given a new need stays up while that starts") {
@@ -461,6 +465,40 @@ TEST_CASE("apply adds, removes and changes units while the others run on") {
         CHECK(world.state("extra") == State::active);
         CHECK(std::ranges::count(world.log, "extra: TERM") == 0);
     }
+}
+
+TEST_CASE("what runs goes on when the files say that nothing wants it any more") {
+    Declaration web = depending("web", EdgeKind::requires_, {"db"});
+    web.enabled = true;
+    World world({web, alone("db"), target("rescue")});
+    world.behaviours["db"] = [](unsigned) { return Behaviour{.ready = 1s}; };
+    world.start("default");
+    world.run_for(5s);
+    REQUIRE(world.state("web") == State::active);
+    REQUIRE(world.state("db") == State::active);
+    world.take_log();
+
+    SECTION("disabled") {
+        web.enabled = false;
+    }
+    SECTION("masked") {
+        web.masked = true;
+    }
+    SECTION("wanted by another") {
+        web.wanted_by = {"rescue"};
+    }
+    world.apply({web, alone("db"), target("rescue")});
+    world.run_for(5s);
+    world.replace_engine(World::Crash::between_actions);
+    world.run_for(5s);
+    CHECK(world.log.empty());
+    CHECK(world.state("web") == State::active);
+    CHECK(world.state("db") == State::active);
+
+    world.stop("web");  // and only web was kept: what it had pulled in goes with it
+    world.run_for(5s);
+    CHECK(world.state("web") == State::inactive);
+    CHECK(world.state("db") == State::inactive);
 }
 
 TEST_CASE("a dead dependency of a failed start is asked for again by starting the dependant") {
@@ -485,4 +523,14 @@ TEST_CASE("a dead dependency of a failed start is asked for again by starting th
         CHECK(world.order.back() == "+web");
         CHECK(world.state("db") == State::active);
     }
+}
+
+TEST_CASE("a unit that cannot be started says why, before anybody tries") {
+    Declaration idle = alone("idle");
+    idle.masked = true;
+    World world({idle, alone("db")});
+    CHECK(world.reason("idle") == "masked: it says masked = true");
+    CHECK(world.reason("db").empty());
+    Engine engine(UnitGraph::build({}, {{"bad", "config: bad.toml:1:1: no"}}).graph);
+    CHECK(engine.reason("bad") == "config: bad.toml:1:1: no");
 }

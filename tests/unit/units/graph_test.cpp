@@ -178,6 +178,20 @@ TEST_CASE("default cannot be a service, and needing and conflicting exclude each
     CHECK(built.graph[*built.graph.find("default")].declaration->kind == UnitKind::target);
 }
 
+TEST_CASE("a conflict with what needs me is refused too, at the conflict") {
+    Declaration ca = service("ca");
+    ca.depends.conflicts = {"cb"};
+    Declaration cb = service("cb");
+    cb.depends.requires_ = {"ca"};
+    const auto built = UnitGraph::build({ca, cb});
+    REQUIRE(built.problems.size() == 1);
+    CHECK(built.problems[0].unit == "ca");
+    CHECK(built.problems[0].key == "depends.conflicts");
+    CHECK(built.problems[0].value == "cb");
+    CHECK(built.problems[0].message == R"("cb" needs "ca": it cannot be in conflict with it)");
+    CHECK(built.graph[*built.graph.find("ca")].conflicts.empty());
+}
+
 TEST_CASE("rows can be added and removed, and are used again") {
     auto built = UnitGraph::build({service("web")});
     const UnitId id = built.graph.add(service("run-1"));

@@ -68,6 +68,7 @@ TEST_CASE("settings are assigned, checked and printed by their row") {
         {"service", "start_limit", std::string("max"), "max"},
         {"service", "start_limit", std::string("5"), "write \"5/10s\""},
         {"service", "start_limit", std::string("0/10s"), "write \"5/10s\""},
+        {"service", "start_limit", std::string("5/0s"), "limits nothing"},
         {"service", "start_limit", std::string("101/10s"), "1 to 100"},
         {"service", "start_limit", std::string("5/10"), "write \"10s\""},
         {"service", "start_timeout", std::string("max"), "max"},
