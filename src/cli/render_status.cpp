@@ -324,9 +324,6 @@ std::string render_unit(const Json& unit, const Json& processes, const Look& loo
     if (const auto cpu = number_of(unit, "cpu_ns"); cpu && *cpu > 0) {
         block.add("CPU", cpu_time(*cpu));
     }
-    if (const auto memory = number_of(unit, "memory_pss_kib")) {
-        block.add("Memory", std::to_string(*memory) + " KiB");
-    }
     block.add("Groups", place_text(object_of(unit, "place")));
     for (const Json& limit : list_of(unit, "limits")) {
         block.add("Limit", limit_text(limit));

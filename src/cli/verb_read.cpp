@@ -91,7 +91,9 @@ base::Result<int> do_is_active(Session& session) {
     }
     const Json& units = list_of(*status, "units");
     const std::string state = units.empty() ? std::string() : text_of(units.front(), "state");
-    if (!session.quiet()) {
+    if (session.wants_json()) {
+        print_line(*answer);
+    } else if (!session.quiet()) {
         print_line(state);
     }
     return state == "active" || state == "reloading" ? 0 : control::exit_inactive;

@@ -1,5 +1,7 @@
 // status: the screen, or units in full.
 
+#include <algorithm>
+
 #include "cli/handlers.h"
 #include "cli/log_tail.h"
 #include "cli/render_status.h"
@@ -24,18 +26,21 @@ Json processes_of(control::Client& client, const std::string& unit) {
     return parsed ? std::move(*parsed) : Json::object();
 }
 
-base::Result<int> show_units(Session& session, control::Client& client, const Json& status) {
-    int exit = 0;
+int exit_of(const Json& status) {
+    const Json& units = list_of(status, "units");
+    const bool up =
+        std::ranges::all_of(units, [](const Json& unit) { return is_up(text_of(unit, "state")); });
+    return up ? 0 : control::exit_inactive;
+}
+
+void show_units(Session& session, control::Client& client, const Json& status) {
     const char* between = "";
     for (const Json& unit : list_of(status, "units")) {
-        const std::string state = text_of(unit, "state");
         const bool has_processes = number_of(unit, "processes").value_or(0) > 0;
         const Json processes = has_processes ? processes_of(client, text_of(unit, "name")) : Json::object();
         print(between + render_unit(unit, processes, session.look()));
         between = "\n";
-        exit = is_up(state) ? exit : control::exit_inactive;
     }
-    return exit;
 }
 
 }  // namespace
@@ -48,22 +53,27 @@ base::Result<int> do_status(Session& session) {
     const bool verbose = session.arguments().has("--verbose");
     const bool all = session.words().empty();
     const auto detail = verbose ? control::Detail::settings : control::Detail::plain;
-    const auto answer = (*client)->status(session.words(), detail);
-    if (!answer || session.wants_json()) {
-        return show(session, answer, render_overview);
+    auto answer = (*client)->status(session.words(), detail);
+    if (!answer) {
+        return base::pass(answer);
     }
     auto status = parse_answer(*answer);
     if (!status) {
         return base::pass(status);
     }
+    const int exit = all ? 0 : exit_of(*status);
+    if (session.wants_json()) {
+        auto shown = show(session, answer, render_overview);
+        return shown ? base::Result<int>(exit) : shown;
+    }
     const bool screen = all && !verbose;
     add_log_tails(*status, screen ? Whose::failing : Whose::all);
     if (screen) {
         print(render_overview(*status, session.look()));
-        return 0;
+        return exit;
     }
-    auto shown = show_units(session, **client, *status);
-    return all && shown ? base::Result<int>(0) : shown;
+    show_units(session, **client, *status);
+    return exit;
 }
 
 }  // namespace gpcsup::cli

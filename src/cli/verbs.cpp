@@ -41,9 +41,8 @@ std::vector<Verb> reading_verbs() {
          "shows the supervisor and its units, or some units in full",
          "Without UNIT: one screen, with what is near its limit, was refused, or is not well, and why (exit "
          "code 0).\n"
-         "With UNIT: all about each, its processes and last log lines; exit code 3 if one of them is not "
-         "active "
-         "(with --json: 0).",
+         "With UNIT: all about each, its processes and last log lines; exit code 3 if one of them is neither "
+         "active nor done.",
          {{"-v,--verbose", "", "with every setting of the units named, defaults marked"}},
          {any_units},
          do_status,
@@ -81,7 +80,8 @@ std::vector<Verb> reading_verbs() {
          "not count.",
          {},
          {one_unit},
-         do_is_active},
+         do_is_active,
+         Reads::json},
         {"why",
          reading,
          "tells why a unit is in its state, a group cannot be removed, or a process is where it is",

@@ -26,7 +26,7 @@ struct Caller {  // from the socket's peer credentials, never from NSS
 };
 
 // A reply that is given later (methods Wait, RemoveGroup). Dropping it unanswered ends the caller's call with
-// an error.
+// an error, if what it was made with sees to that (the server's does).
 class Reply {
   public:
     using Send = std::function<void(const base::Result<std::string>&)>;

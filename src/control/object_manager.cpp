@@ -162,19 +162,36 @@ int job(sd_bus_message* call, void* data, sd_bus_error* error) {
     return sd_bus_reply_method_return(call, "t", *number);
 }
 
-// The JSON comes later: the call is kept until then.
-Reply later(sd_bus_message* call) {
-    std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
-    return Reply([kept](const base::Result<std::string>& json) {
-        if (json) {
-            sd_bus_reply_method_return(kept.get(), "s", json->c_str());
+// The JSON comes later: the call is kept until then. Who drops it has answered it: nobody waits for ever.
+class KeptCall {
+  public:
+    explicit KeptCall(sd_bus_message* call) : call_(sd_bus_message_ref(call)) {}
+    KeptCall(const KeptCall&) = delete;
+    KeptCall& operator=(const KeptCall&) = delete;
+    ~KeptCall() { end(base::refuse(ECANCELED, "the supervisor has given this call up")); }
+
+    void end(const base::Result<std::string>& json) {
+        sd_bus_message* call = std::exchange(call_, nullptr);
+        if (call == nullptr) {
             return;
         }
-        sd_bus_error failure = SD_BUS_ERROR_NULL;
-        report(&failure, json.error());
-        sd_bus_reply_method_error(kept.get(), &failure);
-        sd_bus_error_free(&failure);
-    });
+        if (json) {
+            sd_bus_reply_method_return(call, "s", json->c_str());
+        } else {
+            sd_bus_error failure = SD_BUS_ERROR_NULL;
+            report(&failure, json.error());
+            sd_bus_reply_method_error(call, &failure);
+            sd_bus_error_free(&failure);
+        }
+        sd_bus_message_unref(call);
+    }
+
+  private:
+    sd_bus_message* call_;
+};
+
+Reply later(sd_bus_message* call) {
+    return Reply([kept = std::make_shared<KeptCall>(call)](const auto& json) { kept->end(json); });
 }
 
 int wait(sd_bus_message* call, void* data, sd_bus_error*) {

@@ -58,6 +58,9 @@ base::Result<std::string> Requests::status(const Caller& caller, Names units, Te
     if (auto found = known(units); !found) {
         return base::pass(found);
     }
+    if (!detail.empty() && detail != "plain" && detail != "settings" && detail != "list") {
+        return base::refuse(EINVAL, "status in which detail? \"plain\", \"settings\" or \"list\"");
+    }
     auto answer = own_.views_->status(caller, units, detail);
     if (answer && answer->size() > large_answer) {
         sys::give_back_memory();  // what a thousand units took to describe is not kept

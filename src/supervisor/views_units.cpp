@@ -114,7 +114,6 @@ Json Views::unit_summary(const units::UnitState& state) {
 
 void Views::add_details(Json& unit, const units::UnitState& state) {
     const units::TimePoint now{std::chrono::nanoseconds(monotonic_now_ns())};
-    unit["memory_pss_kib"] = nullptr;
     unit["limits"] = limits_of(places_of_unit(state));
     unit["exit_code"] = nullptr;
     unit["signal"] = nullptr;
@@ -125,7 +124,8 @@ void Views::add_details(Json& unit, const units::UnitState& state) {
     }
     unit["next_restart_ns"] = state.state == units::State::backoff ? time_or_null(state.deadline) : Json();
     unit["deadline_ns"] = state.state == units::State::backoff ? Json() : time_or_null(state.deadline);
-    unit["tries_left"] = from_.engine.tries_left(state.name, now);
+    const unsigned tries = from_.engine.tries_left(state.name, now);
+    unit["tries_left"] = tries == units::unlimited_starts ? Json() : Json(tries);
     unit["log"] = from_.here.logs + "/" + state.name + ".log";
     unit["log_waiting"] = from_.facts.log_waiting(state.name);
 }

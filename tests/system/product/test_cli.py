@@ -84,6 +84,24 @@ class Verbs(Case):
         self.assertEqual({"pid", "ppid", "command", "unit", "place"}, set(row) & {"pid", "ppid", "command", "unit", "place"})
         self.assertEqual("sleep 1000", row["command"])
 
+    def test_exit_codes_are_the_same_with_json(self):
+        for verb in ("is-active", "status"):
+            for unit, expected in (("sleeper", 0), ("broken", 3)):
+                with self.subTest(verb=verb, unit=unit):
+                    self.supervisor.gpcsup("start", "sleeper")
+                    result = self.supervisor.gpcsup(verb, "--json", unit, check=False)
+                    self.assertEqual((expected, expected), (result.returncode, self.code(verb, unit)))
+                    self.assertEqual(unit, json.loads(result.stdout)["units"][0]["name"])
+
+    def test_no_limit_of_starts_is_null(self):
+        supervisor = self.supervise({"flaky": '[service]\ncommand = ["false"]\nstart_limit = "max"\nrestart_delay = "1h"\n'
+                                              'restart_delay_max = "1h"\n'})
+        supervisor.gpcsup("start", "flaky", check=False)
+        self.assertEqual(("backoff", None), (lambda unit: (unit["state"], unit["tries_left"]))(supervisor.unit("flaky")))
+        screen = supervisor.gpcsup("status").stdout
+        self.assertIn("next try", screen)
+        self.assertNotIn("tries left", screen)
+
     def test_groups_and_attributes(self):
         run = self.supervisor.gpcsup
         run("group", "create", "-p", "compute:/a/b/c")
