@@ -75,8 +75,9 @@ void Classifier::work() {
         if (process == nullptr) {
             continue;
         }
+        const auto followers = take_followers(id.pid);
         if (!process->has(processes::process_dead) && !process->has(processes::process_helper)) {
-            classify(*process);
+            classify(*process, followers);
         }
         // Last: a successor of who is killed before this finds it noted still. Moving may have brought news.
         if (process = parts_.census.table().find(id); process != nullptr) {
@@ -88,6 +89,24 @@ void Classifier::work() {
     if (!noted_.empty()) {
         parts_.loop.arm(again_, monotonic_now_ns());
     }
+}
+
+// Whom it has forked since it was noted, and those whom they have; the mark is taken off them.
+std::vector<base::ProcessId> Classifier::take_followers(pid_t parent) {
+    std::vector<base::ProcessId> all;
+    std::vector<pid_t> parents{parent};
+    while (!parents.empty()) {
+        const pid_t one = parents.back();
+        parents.pop_back();
+        parts_.census.table().for_each_child(one, [&](Process& child) {
+            if (child.has(processes::process_follows)) {
+                child.flags &= ~static_cast<std::uint32_t>(processes::process_follows);
+                all.push_back(child.id());
+                parents.push_back(child.pid);
+            }
+        });
+    }
+    return all;
 }
 
 std::vector<Classifier::Target> Classifier::targets_of(Process& process, std::uint32_t flags) {
@@ -124,13 +143,13 @@ std::vector<Classifier::Target> Classifier::targets_of(Process& process, std::ui
     return targets;
 }
 
-void Classifier::classify(Process& process) {
+void Classifier::classify(Process& process, std::span<const base::ProcessId> followers) {
     const auto targets = targets_of(process, process.flags);
     if (targets.empty()) {
         return;
     }
     const base::ProcessId id = process.id();
-    if (auto moved = move(id, targets); !moved) {
+    if (auto moved = move(id, followers, targets); !moved) {
         tell_failure(targets.front().rule, id.pid, moved.error());
     }
     for (const Target& target : targets) {
@@ -138,8 +157,10 @@ void Classifier::classify(Process& process) {
     }
 }
 
-base::Result<> Classifier::move(base::ProcessId id, std::span<const Target> targets) {
+base::Result<> Classifier::move(base::ProcessId id, std::span<const base::ProcessId> followers,
+                                std::span<const Target> targets) {
     grouping::PlacementRequest request{{id}, {}, grouping::Vanished::skip};
+    request.processes.insert(request.processes.end(), followers.begin(), followers.end());
     for (const Target& target : targets) {
         request.groups.push_back(target.group);
     }
@@ -156,8 +177,13 @@ base::Result<> Classifier::move(base::ProcessId id, std::span<const Target> targ
     const std::string unit =
         parts_.placing.unit_of(parts_.census.table().place(process, Placing::unit_hierarchy));
     for (const Target& target : targets) {
-        process.placed_by[parts_.forest.group(target.group)->hierarchy.value] =
-            parts_.rules.mark(target.rule);
+        const unsigned slot = parts_.forest.group(target.group)->hierarchy.value;
+        process.placed_by[slot] = parts_.rules.mark(target.rule);
+        for (const base::ProcessId& follower : followers) {
+            if (Process* const one = parts_.census.table().find(follower); one != nullptr) {
+                one->placed_by[slot] = parts_.rules.mark(target.rule);
+            }
+        }
         Json body = {{"pid", process.pid},
                      {"group", parts_.forest.full_path(target.group)},
                      {"rule", target.rule + 1},

@@ -46,6 +46,12 @@ class Classifier {
             note(process, processes::process_new_identity);
         }
     }
+    // The fork comes after the exec of the parent, whether the rules have been asked about that yet or not.
+    void forked(const processes::Process& parent, processes::Process& child) {
+        if (parent.has(processes::process_to_place) || parent.has(processes::process_follows)) {
+            child.flags |= processes::process_follows;
+        }
+    }
     void lost();                                  // everybody is looked at
     void attributed(processes::Process& orphan);  // it was found to belong where it is
     void work();                                  // when news has been taken in; goes on later by itself
@@ -66,9 +72,11 @@ class Classifier {
         std::size_t rule;
     };
     void note(processes::Process& process, std::uint32_t flag);
-    void classify(processes::Process& process);
+    void classify(processes::Process& process, std::span<const base::ProcessId> followers);
+    [[nodiscard]] std::vector<base::ProcessId> take_followers(pid_t parent);
     std::vector<Target> targets_of(processes::Process& process, std::uint32_t flags);
-    base::Result<> move(base::ProcessId id, std::span<const Target> targets);
+    base::Result<> move(base::ProcessId id, std::span<const base::ProcessId> followers,
+                        std::span<const Target> targets);
     void tell_failure(std::size_t rule, pid_t pid, const base::Error& error);
 
     Parts parts_;

@@ -58,6 +58,7 @@ void Supervisor::review_groups() {
 void Supervisor::forked(const processes::Process* parent, processes::Process& child) {
     if (parent != nullptr) {
         controllers_->forked(*parent, child);
+        classifier_->forked(*parent, child);
     }
     if (parent == nullptr) {
         controllers_->born(child);
