@@ -22,6 +22,10 @@ const DeclaredHierarchy* find(const DeclaredTree& tree, std::string_view name) {
     return found == tree.end() ? nullptr : &*found;
 }
 
+bool has(const std::vector<std::string>& controllers, std::string_view name) {
+    return std::ranges::find(controllers, name) != controllers.end();
+}
+
 const DeclaredGroup* find(const DeclaredHierarchy& hierarchy, std::string_view path) {
     const auto found = std::ranges::find(hierarchy.groups, path, &DeclaredGroup::path);
     return found == hierarchy.groups.end() ? nullptr : &*found;
@@ -165,7 +169,8 @@ class Planner {
         }
         if (old != nullptr) {
             for (const DeclaredSetting& setting : old->settings) {
-                if (find(&group, setting.name) == nullptr && find(live, setting.name) != nullptr) {
+                if (find(&group, setting.name) == nullptr && find(live, setting.name) != nullptr &&
+                    !goes_with_its_controller(wanted, setting.name)) {
                     change(setting.name, default_of_(setting.name));
                 }
             }
@@ -173,6 +178,15 @@ class Planner {
         if (!step.changes.empty()) {
             add(std::move(step));
         }
+    }
+
+    // Nobody resets what was set by a controller that the hierarchy gives away.
+    [[nodiscard]] bool goes_with_its_controller(const DeclaredHierarchy& wanted,
+                                                const std::string& setting) const {
+        const std::string controller = setting.substr(0, setting.find('.'));
+        const DeclaredHierarchy* there = find(live_, wanted.name);
+        return there != nullptr && has(there->controllers, controller) &&
+               !has(wanted.controllers, controller);
     }
 
     // A group that was declared with settings, and is now there only because one below it is declared.

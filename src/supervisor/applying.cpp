@@ -97,13 +97,14 @@ void Applying::find_blockers(Plan& plan) {
          grouping::blockers_of(plan.tree, live_tree(parts_.forest, parts_.controllers), processes_in)) {
         plan.problems.push_back(problem_at(blocker.location, blocker.what, blocker.message));
     }
-    std::map<std::string, unsigned> changed;  // groups of a hierarchy whose settings change
+    std::map<std::string, unsigned> changed;  // steps of a hierarchy that settings may depend on
     for (const TreeStep& step : plan.tree) {
-        changed[step.hierarchy] += step.action == TreeAction::set ? 1 : 0;
+        const bool counts = step.action == TreeAction::set || step.action == TreeAction::rebind_hierarchy;
+        changed[step.hierarchy] += counts ? 1 : 0;
     }
     for (const TreeStep& step : plan.tree) {
         if (step.action != TreeAction::set || changed[step.hierarchy] > 1) {
-            continue;  // several depend on each other: they are tried, and taken back if need be
+            continue;  // they depend on each other: they are tried, and taken back if need be
         }
         if (auto group = parts_.forest.resolve(step.what())) {
             if (auto agreed = parts_.controllers.check(*group, settings_of(step)); !agreed) {
@@ -206,9 +207,11 @@ void Applying::unstage() {
 base::Result<> Applying::carry_out(const Plan& plan, Configuration next) {
     if (auto done = take_steps(plan.tree); !done) {
         roll_back(next);
+        parts_.services.place_domains();
         unstage();
         return done;
     }
+    parts_.services.place_domains();  // a filtered service is bound by the hierarchies that there are now
     parts_.rules.take(next.rules());
     parts_.engine.replace_graph(next.take_graph(), now());
     for (const units::PlannedChange& change : plan.units) {

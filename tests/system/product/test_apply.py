@@ -2,8 +2,10 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -199,6 +201,79 @@ cpuset.cpus = "4000"
 
 class ApplyOfAnOrdinaryUser(Apply):
     user = harness.ORDINARY
+
+
+FORKER = '''import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+told = os.open("{}", os.O_RDWR)
+os.write(told, b"ready\\n")
+while True:
+    signal.sigwait([signal.SIGUSR1])
+    try:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.write(told, b"forked\\n")
+    except BlockingIOError:
+        os.write(told, b"refused\\n")
+'''
+
+
+class ApplyToRunningServices(Case):
+    """A service that was started with a filter is under the limits of a hierarchy that `apply` makes, binds or takes away."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="gpcsup-fifo-")
+        self.addCleanup(self.directory.cleanup)
+        os.chmod(self.directory.name, 0o777)
+        fifo = self.directory.name + "/told"
+        os.mkfifo(fifo)
+        os.chmod(fifo, 0o666)
+        self.told = open(os.open(fifo, os.O_RDWR), "rb", buffering=0)
+        self.addCleanup(self.told.close)
+        unit = ('[service]\nenforce = ["numtasks"]\n'
+                f"command = ['/usr/bin/python3', '-c', '''{FORKER.format(fifo)}''']\n")
+        self.supervisor = self.supervise({"forker": unit}, self.config([]))
+        self.addCleanup(setattr, self, "supervisor", None)
+        self.assertEqual(b"ready\n", self.answer())
+
+    def config(self, controllers, group="/", limit=1):
+        text = f"[hierarchy.tenant]\ncontrollers = {json.dumps(controllers)}\n"
+        return text + (f'[hierarchy.tenant.group."{group}"]\nnumtasks.limit = {limit}\n' if controllers else "")
+
+    def answer(self):
+        self.assertTrue(select.select([self.told], [], [], 20 * harness.SLOW)[0], "the service does not answer")
+        return self.told.readline()
+
+    def fork(self):
+        self.supervisor.gpcsup("kill", "-s", "USR1", "--main", "forker")
+        return self.answer()
+
+    def apply(self, text, check=True):
+        (self.supervisor.directory / "gpcsup.toml").write_text(text)
+        return self.supervisor.gpcsup("apply", check=check)
+
+    def test_a_limit_on_a_root_that_came_holds_and_goes_with_it(self):
+        self.assertEqual(b"forked\n", self.fork())
+        self.apply(self.config(["numtasks"]))
+        self.assertEqual("enforced", self.supervisor.unit("forker")["enforcement"]["numtasks"])
+        self.assertEqual(b"refused\n", self.fork())
+        self.apply(self.config([]))
+        self.assertEqual(b"forked\n", self.fork())
+        self.apply(self.config(["numtasks"]).replace("tenant", "other"))
+        self.assertEqual(b"refused\n", self.fork())
+
+    def test_what_is_taken_back_is_as_before(self):
+        self.apply(self.config(["numtasks"]))
+        refused = self.apply(self.config([]) + '[hierarchy.other]\ncontrollers = ["numtasks", "cpuset"]\n'
+                             '[hierarchy.other.group."/x"]\ncpuset.cpus = "4000"\n', check=False)
+        self.assertEqual(1, refused.returncode, refused.stdout)
+        self.assertEqual(b"refused\n", self.fork())
+
+
+class ApplyToRunningServicesOfAnOrdinaryUser(ApplyToRunningServices):
+    user = harness.ORDINARY if os.getuid() == 0 else None
 
 
 if __name__ == "__main__":

@@ -104,6 +104,13 @@ TEST_CASE("controllers that change places are given away first") {
               .empty());
 }
 
+TEST_CASE("what a controller had been set goes with it, and nobody resets it") {
+    const DeclaredTree previous = tenant({{"/", {{"numtasks.limit", "5"}}, ""}}, {"numtasks"});
+    CHECK(lines(plan_tree(previous, tenant({}, {}), previous, default_of)) ==
+          Lines{"release-controllers tenant no controllers"});
+    CHECK(lines(plan_tree(previous, tenant({}, {"numtasks"}), previous, default_of)).size() == 1);
+}
+
 TEST_CASE("what the forest would refuse is known before") {
     const DeclaredTree previous = tenant({{"/acme", {}, ""}, {"/acme/web", {}, ""}});
     DeclaredTree live = previous;
