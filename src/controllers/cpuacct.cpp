@@ -21,7 +21,7 @@ constexpr Row rows[] = {
     {{"user", type, access, "ns", "0", "The part of usage spent in programs"}, &Host::CpuTime::user_ns},
     {{"system", type, access, "ns", "0", "The part of usage spent in the kernel"}, &Host::CpuTime::system_ns},
     {{"estimated", type, access, "ns", "0",
-      "CPU time of processes whose parent ignored their end: not in usage, sampled"},
+      "The part of usage that is sampled: of processes whose parent ignored their end"},
      &Host::CpuTime::estimated_ns},
 };
 
