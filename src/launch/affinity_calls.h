@@ -56,7 +56,7 @@ class AffinityCalls {
 base::Result<pid_t> translate_thread(pid_t caller, pid_t number);
 
 // As the kernel checks it: the caller's effective user is the target's real or effective one, or it has
-// CAP_SYS_NICE. EPERM.
+// CAP_SYS_NICE in the target's user namespace (or in ours, which is above all). EPERM; ESRCH.
 base::Result<> may_schedule(pid_t caller, pid_t target);
 
 }  // namespace gpcsup::launch

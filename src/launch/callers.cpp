@@ -5,10 +5,13 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "launch/affinity_calls.h"
@@ -22,6 +25,22 @@ namespace gpcsup::launch {
 namespace {
 
 constexpr unsigned capability_sys_nice = 23;
+
+std::optional<std::pair<dev_t, ino_t>> user_namespace(const std::string& process) {
+    struct stat about {};
+    if (stat(("/proc/" + process + "/ns/user").c_str(), &about) != 0) {
+        return std::nullopt;
+    }
+    return std::pair(about.st_dev, about.st_ino);
+}
+
+// A capability counts in its own user namespace and in those below, which anybody may make for himself. Of
+// those below, only ours is known to be above all others here.
+bool reigns(pid_t caller, pid_t target) {
+    const auto callers = user_namespace(std::to_string(caller));
+    return callers &&
+           (callers == user_namespace(std::to_string(target)) || callers == user_namespace("self"));
+}
 
 // /proc/PID/status. A threads' number works as well as a process's.
 std::string read_status(pid_t pid) {
@@ -123,7 +142,7 @@ base::Result<> may_schedule(pid_t caller, pid_t target) {
     }
     const bool owner = callers[1] == targets[0] || callers[1] == targets[1];
     const bool capable = (capabilities[0] >> capability_sys_nice & 1) != 0;
-    if (!owner && !capable) {
+    if (!owner && !(capable && reigns(caller, target))) {
         return base::fail(EPERM, "set the affinity of", "thread " + std::to_string(target));
     }
     return {};
