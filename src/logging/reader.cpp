@@ -209,7 +209,11 @@ void LogFollower::read_file(std::vector<LogLine>& lines) {
         return;
     }
     const auto size = static_cast<std::uint64_t>(about.st_size);
-    if (size <= position_.offset) {
+    if (size < position_.offset) {  // somebody has emptied it (: >web.log): what comes now begins anew
+        position_.offset = 0;
+        partial_.clear();
+    }
+    if (size == position_.offset) {
         return;
     }
     const TimeIndex times = read_times(generation_path(path_, locate(position_.inode).value_or(0)));

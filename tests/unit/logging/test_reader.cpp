@@ -140,6 +140,17 @@ TEST_CASE("following: nothing twice, nothing missed, over rotations") {
     CHECK_FALSE(lines->front().time);
 }
 
+TEST_CASE("following goes on when somebody empties the file") {
+    Logs logs;
+    logs.append("a line that is longer than what comes\nand half");
+    base::Result<LogFollower> follower = LogFollower::open(logs.directory, "web");
+    REQUIRE(follower);
+    CHECK(texts(*follower->next()) == Texts{"a line that is longer than what comes"});
+    std::filesystem::resize_file(logs.path(), 0);
+    logs.append("new\n");
+    CHECK(texts(*follower->next()) == Texts{"new"});
+}
+
 TEST_CASE("following a log that begins later, and one rotated between reading and following") {
     Logs logs;
     base::Result<LogFollower> follower = LogFollower::open(logs.directory, "web");
