@@ -1,6 +1,7 @@
 #include "init/say.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cstdarg>
@@ -17,6 +18,13 @@ constexpr int line_capacity = 900;                 // below the kernel log's rec
 
 int kernel_log = -1;
 
+// A terminal that is stopped or a pipe that nobody reads must not stop PID 1: the line is lost, gpc-init is
+// not. The kernel log never blocks, and does not say so to poll(2).
+bool would_block(int to) {
+    pollfd place{to, POLLOUT, 0};
+    return to != kernel_log && (poll(&place, 1, 0) != 1 || (place.revents & POLLOUT) == 0);
+}
+
 void write_line(int to, const char* start, const char* format, va_list arguments) {
     char line[line_capacity];
     int used = snprintf(line, sizeof line, "%s", start);
@@ -28,8 +36,9 @@ void write_line(int to, const char* start, const char* format, va_list arguments
         used = line_capacity - 2;
     }
     line[used++] = '\n';
-    // A console that is gone or full is no reason to stop: the line is lost, gpc-init is not.
-    [[maybe_unused]] auto written = write(to, line, static_cast<unsigned>(used));
+    if (!would_block(to)) {
+        [[maybe_unused]] auto written = write(to, line, static_cast<unsigned>(used));
+    }
 }
 
 }  // namespace

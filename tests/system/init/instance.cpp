@@ -220,6 +220,16 @@ pid_t Instance::launch(const std::string& words_file) {
     argument_pointers.push_back(nullptr);
     environment_pointers.push_back(nullptr);
     base::Fd words(open(words_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+    if (setup_.nobody_reads) {
+        int ends[2];
+        REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        unread_.reset(ends[0]);
+        words.reset(ends[1]);
+        const std::string filling(65536, '.');
+        while (write(words.get(), filling.data(), filling.size()) > 0) {
+        }
+        fcntl(words.get(), F_SETFL, O_WRONLY);  // what writes there now waits
+    }
     const long flags = SIGCHLD | (setup_.own_namespace ? CLONE_NEWPID | CLONE_NEWNS : 0);
     pid_t pid = static_cast<pid_t>(syscall(SYS_clone, flags, nullptr, nullptr, nullptr, 0));
     REQUIRE(pid >= 0);

@@ -64,6 +64,7 @@ struct Setup {
     bool real_logd = false;
     rlim_t descriptors = 0;      // RLIMIT_NOFILE, soft and hard
     bool own_namespace = false;  // as PID 1 of a pid namespace
+    bool nobody_reads = false;   // standard error is a pipe, and full
 };
 
 class Instance {
@@ -95,6 +96,7 @@ class Instance {
     Setup setup_;
     std::string directory_;
     base::Fd listener_;
+    base::Fd unread_;
     pid_t pid_ = 0;
     bool ended_ = false;
 };

@@ -117,6 +117,18 @@ TEST_CASE("a helper that fails before it is ready is tried more and more slowly,
     CHECK(init.words().find("giving up") != std::string::npos);
 }
 
+TEST_CASE("where nobody reads what it says, it goes on without saying it") {
+    Instance init({.nobody_reads = true});
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    kill(part.pid(), SIGKILL);  // which it would tell of
+    Part next(init.await_helper("gpcsupd"));
+    next.receive_set();
+    next.send(KeepVerb::stop, stop_argument(StopHow::exit));
+    CHECK(init.await_end());
+}
+
 TEST_CASE("a helper that has closed its channel is replaced") {
     Instance init;
     std::optional<Part> part(init.await_helper("gpcsupd"));
