@@ -23,12 +23,12 @@ controllers = ["cpuset"]
 [hierarchy.compute.group."/batch"]
 """
 READY = "import socket\nsocket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\n"
-# Four processes that wait; on SIGTERM the first says so and ends.
-COUNTER = ("import os, signal, sys\n"
-           "def bye(*_):\n    print('bye', flush=True)\n    sys.exit(0)\n"
+# Four processes that wait; on SIGTERM the first says so and ends. It is taken by sigwait: one that came just before a pause
+# would be seen after it.
+COUNTER = ("import os, signal\n"
            "for _ in range(3):\n    if os.fork() == 0:\n        signal.pause()\n"
-           "signal.signal(signal.SIGTERM, bye)\n" + READY +
-           "while True:\n    signal.pause()\n")
+           "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n" + READY +
+           "signal.sigwait([signal.SIGTERM])\nprint('bye', flush=True)\n")
 # Five processes that fork as fast as they can; no child stays.
 BOMB = ("import os\n"
         "for _ in range(4):\n    if os.fork() == 0:\n        break\n"

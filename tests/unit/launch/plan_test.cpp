@@ -159,5 +159,27 @@ TEST_CASE("only what the plan names is inherited") {
     request.handover = 40;  // without a filter it stays here
     request.standard_error = 41;
     request.passed = {50};
-    CHECK(launch::inherited(request, {0, 30, 31}) == std::vector<int>{50, 41, 30, 31});
+    CHECK(launch::inherited(request, {0, 30, 31}) == std::vector<int>{30, 31, 41, 50});
+    request.standard_output = 41;  // the same twice goes once
+    CHECK(launch::inherited(request, {0, 30, 31}) == std::vector<int>{30, 31, 41, 50});
+}
+
+TEST_CASE("what goes through a lane has the lane's numbers in the plan") {
+    launch::LaunchRequest request = small_request();
+    request.standard_output = request.standard_error = 41;
+    request.passed = {50, 29};
+    launch::LaunchTicket ticket{0, 30, 31, 8};  // inherited are 29, 30, 31, 41, 50
+    const auto blob = launch::serialise(request, ticket).value();
+    const wire::LaunchPlan plan = header_of(blob);
+    CHECK(plan.slots_fd == 9);
+    CHECK(plan.status_fd == 10);
+    CHECK(plan.stdin_fd == -1);
+    CHECK(plan.stdout_fd == 11);
+    CHECK(plan.stderr_fd == 11);
+    CHECK(plan.handover_fd == -1);
+    std::int32_t passed[2] = {};
+    REQUIRE(plan.passed_fds.count == 2);
+    std::memcpy(passed, blob.data() + plan.passed_fds.offset, sizeof(passed));
+    CHECK(passed[0] == 12);
+    CHECK(passed[1] == 8);
 }
