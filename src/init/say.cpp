@@ -16,13 +16,22 @@ constexpr char prefix[] = "gpc-init: ";
 constexpr char kernel_prefix[] = "<5>gpc-init: ";  // 5 = notice
 constexpr int line_capacity = 900;                 // below the kernel log's record limit
 
+constexpr int longest_wait_ms = 200;
+
 int kernel_log = -1;
 
-// A terminal that is stopped or a pipe that nobody reads must not stop PID 1: the line is lost, gpc-init is
-// not. The kernel log never blocks, and does not say so to poll(2).
-bool would_block(int to) {
+// A terminal that is stopped or a pipe that nobody reads must not stop PID 1: it waits a moment, as a serial
+// line needs one for what was said before, and for the next lines no longer until one has come through. The
+// kernel log never blocks, and does not say so to poll(2).
+bool takes_a_line(int to) {
+    static int patience_ms = longest_wait_ms;
+    if (to == kernel_log) {
+        return true;
+    }
     pollfd place{to, POLLOUT, 0};
-    return to != kernel_log && (poll(&place, 1, 0) != 1 || (place.revents & POLLOUT) == 0);
+    const bool ready = poll(&place, 1, patience_ms) == 1 && (place.revents & POLLOUT) != 0;
+    patience_ms = ready ? longest_wait_ms : 0;
+    return ready;
 }
 
 void write_line(int to, const char* start, const char* format, va_list arguments) {
@@ -36,7 +45,7 @@ void write_line(int to, const char* start, const char* format, va_list arguments
         used = line_capacity - 2;
     }
     line[used++] = '\n';
-    if (!would_block(to)) {
+    if (takes_a_line(to)) {
         [[maybe_unused]] auto written = write(to, line, static_cast<unsigned>(used));
     }
 }

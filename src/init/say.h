@@ -1,7 +1,7 @@
 #pragma once
 // gpc-init's own words: one line each, "gpc-init: …". As the machine's PID 1 they go to the kernel log (which
-// reaches the console and survives the console being away), otherwise to standard error. Never blocks: what
-// cannot be written at once is lost. Never allocates.
+// reaches the console and survives the console being away), otherwise to standard error. Waits for a
+// moment at most: what cannot be written then is lost. Never allocates.
 
 namespace gpcsup::init {
 
