@@ -52,6 +52,12 @@ class Classifier {
             child.flags |= processes::process_follows;
         }
     }
+    // Nobody follows it any more: while they are its children still, they are let go of.
+    void exited(const processes::Process& process) {
+        if (process.has(processes::process_to_place) || process.has(processes::process_follows)) {
+            static_cast<void>(take_followers(process.pid));
+        }
+    }
     void lost();                                  // everybody is looked at
     void attributed(processes::Process& orphan);  // it was found to belong where it is
     void work();                                  // when news has been taken in; goes on later by itself

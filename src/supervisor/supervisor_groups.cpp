@@ -82,6 +82,7 @@ void Supervisor::executed(processes::Process& process) {
 
 void Supervisor::exited(const processes::Process& process) {
     controllers_->exited(process);
+    classifier_->exited(process);
     enforcer_->forget_process(process.pid);
 }
 

@@ -220,6 +220,34 @@ place = {{ tenant = "/shells/%P" }}
         self.assertEqual(f"/shells/{outer}", self.place(supervisor, outer))
         self.assertEqual(f"/shells/{outer}", self.place(supervisor, inner))
 
+    def test_who_lost_its_parent_before_the_rules_were_asked_follows_nobody(self):
+        """What it forks later, before it executes something that a rule moves, stays where it was born."""
+        supervisor = self.start()
+        gpcsupd = supervisor.helper("gpcsupd")
+        middle = ('import os\nif os.fork() == 0:\n    while os.getppid() == PARENT: pass\n'
+                  '    open("BACK", "w").write(str(os.getpid()) + "\\n")\n    os.read(os.open("GO", os.O_RDONLY), 1)\n'
+                  '    child = os.fork()\n    if child == 0:\n        import signal; signal.pause()\n'
+                  '    open("BACK", "w").write(str(child) + "\\n")\n'
+                  '    os.execvp("sh", ["sh", "-c", "echo $$ >BACK; sleep 100000; true"])\n')
+        go = str(supervisor.directory / "go")
+        os.mkfifo(go)
+        program = supervisor.directory / "middle.py"
+        program.write_text(middle.replace("PARENT", "int(os.environ['PARENT'])").replace("BACK", str(self.back.path)).replace("GO", go))
+        stopped = (supervisor.init.pid, gpcsupd)  # in this order: a gpcsupd that stands still is replaced
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        self.order(supervisor, f'os.fork() or os.execvpe("sh", ["sh", "-c", "PARENT=$$ exec python3 {program}"], os.environ)')
+        orphan = int(self.back.line())
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+        supervisor.gpcsup("list")
+        with open(go, "w") as order:
+            order.write("x")
+        child, shell = int(self.back.line()), int(self.back.line())
+        self.assertEqual(orphan, shell)
+        self.assertEqual(f"/shells/{shell}", self.place(supervisor, shell))
+        self.assertNotEqual(f"/shells/{shell}", self.place(supervisor, child))
+
     def test_what_was_attached_stays(self):
         supervisor = self.start()
         supervisor.gpcsup("attach", supervisor.unit("python")["pid"], "tenant:/fixed")
