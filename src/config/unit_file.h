@@ -28,9 +28,10 @@ struct UnitFile {
     std::vector<LocatedSetting> limits;  // as in the declaration, with their places
 };
 
+enum class Whole { unit, drop_in };  // drop_in: the texts add to a unit that is not among them
+
 // TEXTS: the unit's file first, then its drop-ins. A later one overrides single values, adds to the lists of
 // [depends] and to environment, [place] and [limits], and replaces other lists.
-enum class Whole { unit, drop_in };  // drop_in: TEXTS add to a unit that is not among them
 UnitFile read_unit(std::string_view name, std::span<const SourceText> texts,
                    const AttributeCatalogue* catalogue, Whole whole = Whole::unit);
 

@@ -2,8 +2,7 @@
 // Whose is a process that appeared as a child of gpc-init without a start intent? In this order: who called
 // clone, if the call was trapped; the unit its environment names; a process of its session; one of its
 // process group; a helper of ours, which is in the root groups and no news; else nobody's: the root groups,
-// and an event. The environment can be cleared and the session
-// left, which is why there are several.
+// and an event. The environment can be cleared and the session left, which is why there are several.
 
 #include <optional>
 #include <string_view>

@@ -1,7 +1,5 @@
 #include "supervisor/live_tree.h"
 
-#include <algorithm>
-
 #include "config/write_tree.h"
 #include "supervisor/placing.h"
 
@@ -22,12 +20,6 @@ config::ValueStyle style_of(std::string_view attribute) {
         default:
             return config::ValueStyle::quoted;
     }
-}
-
-// gpcsup.toml takes fewer names than groups may have.
-bool can_be_declared(std::string_view path) {
-    return std::ranges::none_of(path,
-                                [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == ':'; });
 }
 
 }  // namespace
@@ -59,8 +51,6 @@ std::string snapshot(const grouping::Forest& forest, const controllers::Controll
         forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
             if (group.auto_remove) {
                 left_out.push_back({forest.full_path(group.id), "goes when it is empty"});
-            } else if (!can_be_declared(forest.path(group.id))) {
-                left_out.push_back({forest.full_path(group.id), "its name cannot stand in gpcsup.toml"});
             }
         });
     }

@@ -51,9 +51,11 @@ class Apply(Case):
         supervisor = self.supervise({"web": SERVICE + '[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 5\n'}, NEXT)
         supervisor.gpcsup("start", "web")
         supervisor.gpcsup("group", "create", "-p", "tenant:/by/hand")
+        supervisor.gpcsup("group", "create", "tenant:/by/two words: so")
         supervisor.gpcsup("set", "tenant:/by/hand", "numtasks.limit=9")
         text = supervisor.gpcsup("snapshot").stdout
         self.assertIn('[hierarchy.tenant.group."/by/hand"]\nnumtasks.limit = 9\n', text)
+        self.assertIn('[hierarchy.tenant.group."/by/two words: so"]\n', text)
         self.assertIn('# "tenant:/acme/web": goes when it is empty\n', text)
         self.assertEqual(text, supervisor.json("snapshot")["toml"])
         self.write(supervisor, text)
