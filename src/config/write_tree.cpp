@@ -1,30 +1,12 @@
 #include "config/write_tree.h"
 
 #include <algorithm>
-#include <array>
+
+#include "base/toml_text.h"
 
 namespace gpcsup::config {
 
 namespace {
-
-std::string in_quotes(std::string_view text) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string quoted = "\"";
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') {
-            quoted += '\\';
-            quoted += c;
-        } else if (byte < 0x20 || byte == 0x7f) {
-            quoted += "\\u00";
-            quoted += digits[byte >> 4];
-            quoted += digits[byte & 15];
-        } else {
-            quoted += c;
-        }
-    }
-    return quoted + '"';
-}
 
 bool is_bare_key(std::string_view key) {
     return !key.empty() && std::ranges::all_of(key, [](char c) {
@@ -34,7 +16,7 @@ bool is_bare_key(std::string_view key) {
 }
 
 std::string key(std::string_view name) {
-    return is_bare_key(name) ? std::string(name) : in_quotes(name);
+    return is_bare_key(name) ? std::string(name) : base::toml_quoted(name);
 }
 
 // What TOML reads back as this very text: no zero in front, and no more than its integers hold.
@@ -47,7 +29,7 @@ bool can_be_bare(std::string_view value) {
 }
 
 std::string value_text(std::string_view value, ValueStyle style) {
-    return style == ValueStyle::bare && can_be_bare(value) ? std::string(value) : in_quotes(value);
+    return style == ValueStyle::bare && can_be_bare(value) ? std::string(value) : base::toml_quoted(value);
 }
 
 void write_hierarchy(std::string& text, const grouping::DeclaredHierarchy& hierarchy,
@@ -55,19 +37,19 @@ void write_hierarchy(std::string& text, const grouping::DeclaredHierarchy& hiera
     const std::string head = "hierarchy." + key(hierarchy.name);
     text += "[" + head + "]\ncontrollers = [";
     for (std::size_t at = 0; at < hierarchy.controllers.size(); ++at) {
-        text += (at == 0 ? "" : ", ") + in_quotes(hierarchy.controllers[at]);
+        text += (at == 0 ? "" : ", ") + base::toml_quoted(hierarchy.controllers[at]);
     }
     text += "]\n";
     for (const grouping::DeclaredGroup& group : hierarchy.groups) {
         const auto left = std::ranges::find(left_out, hierarchy.name + ":" + group.path, &LeftOut::group);
         if (left != left_out.end()) {
-            text += "# " + in_quotes(left->group) + ": " + left->note + "\n";
+            text += "# " + base::toml_quoted(left->group) + ": " + left->note + "\n";
             continue;
         }
         if (group.path == "/" && group.settings.empty()) {
             continue;  // the root is always there
         }
-        text += "[" + head + ".group." + in_quotes(group.path) + "]\n";
+        text += "[" + head + ".group." + base::toml_quoted(group.path) + "]\n";
         for (const grouping::DeclaredSetting& setting : group.settings) {
             text += setting.name + " = " + value_text(setting.value, style_of(setting.name)) + "\n";
         }
@@ -77,7 +59,7 @@ void write_hierarchy(std::string& text, const grouping::DeclaredHierarchy& hiera
 void write_who(std::string& text, std::string_view name, const std::optional<grouping::Who>& who) {
     if (who) {
         text += std::string(name) + " = " +
-                (who->number ? std::to_string(*who->number) : in_quotes(who->name)) + "\n";
+                (who->number ? std::to_string(*who->number) : base::toml_quoted(who->name)) + "\n";
     }
 }
 
@@ -86,10 +68,10 @@ void write_rule(std::string& text, const grouping::Rule& rule) {
     write_who(text, "user", rule.user);
     write_who(text, "group", rule.group);
     if (!rule.executable.empty()) {
-        text += "executable = " + in_quotes(rule.executable) + "\n";
+        text += "executable = " + base::toml_quoted(rule.executable) + "\n";
     }
     if (!rule.unit.empty()) {
-        text += "unit = " + in_quotes(rule.unit) + "\n";
+        text += "unit = " + base::toml_quoted(rule.unit) + "\n";
     }
     if (rule.action == grouping::RuleAction::ignore) {
         text += "ignore = true\n";
@@ -97,7 +79,7 @@ void write_rule(std::string& text, const grouping::Rule& rule) {
     }
     text += "place = { ";
     for (std::string_view separator = ""; const auto& [hierarchy, path] : rule.place) {
-        text += std::string(separator) + key(hierarchy) + " = " + in_quotes(path);
+        text += std::string(separator) + key(hierarchy) + " = " + base::toml_quoted(path);
         separator = ", ";
     }
     text += " }\n";

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/suggestion.h"
+#include "base/toml_text.h"
 #include "units/names.h"
 
 namespace gpcsup::units {
@@ -15,27 +16,10 @@ namespace {
 
 using base::Result;
 
-// As TOML reads it back, so that two different values never print the same.
-std::string quoted(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
-    std::string result = "\"";
-    for (char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '\n') {
-            result += "\\n";
-        } else if (byte < 0x20) {
-            result += std::string("\\u00") + hex[byte >> 4] + hex[byte & 15];
-        } else {
-            result += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
-        }
-    }
-    return result + "\"";
-}
-
 std::string print_list(const std::vector<std::string>& list) {
     std::string text = "[";
     for (const std::string& entry : list) {
-        text += (text.size() > 1 ? ", " : "") + quoted(entry);
+        text += (text.size() > 1 ? ", " : "") + base::toml_quoted(entry);
     }
     return text + "]";
 }
@@ -43,7 +27,7 @@ std::string print_list(const std::vector<std::string>& list) {
 std::string print_map(const std::map<std::string, std::string>& map) {
     std::string text = "{";
     for (const auto& [key, value] : map) {
-        text += (text.size() > 1 ? ", " : " ") + key + " = " + quoted(value);
+        text += (text.size() > 1 ? ", " : " ") + key + " = " + base::toml_quoted(value);
     }
     return text + (map.empty() ? "}" : " }");
 }
@@ -154,11 +138,11 @@ Result<std::size_t> choice(std::string_view text, std::span<const std::string_vi
     }
     std::string known;
     for (std::string_view word : words) {
-        known += (known.empty() ? "" : ", ") + quoted(word);
+        known += (known.empty() ? "" : ", ") + base::toml_quoted(word);
     }
     const auto near = base::nearest(text, words);
-    return base::refuse(EINVAL, quoted(text) + " is none of " + known,
-                        near ? "did you mean " + quoted(*near) + "?" : std::string());
+    return base::refuse(EINVAL, base::toml_quoted(text) + " is none of " + known,
+                        near ? "did you mean " + base::toml_quoted(*near) + "?" : std::string());
 }
 
 Result<> assign_type(Declaration& declaration, const SettingValue& value) {
@@ -200,7 +184,8 @@ Result<> assign_start_limit(Declaration& declaration, const SettingValue& value)
     const auto starts = whole_number(text.substr(0, slash), 10);
     constexpr unsigned most_starts = 100;  // each is remembered with its time
     if (slash == std::string::npos || !starts || *starts == 0 || *starts > most_starts) {
-        return base::refuse(EINVAL, quoted(text) + " is not a number of starts (1 to 100) in a duration",
+        return base::refuse(EINVAL,
+                            base::toml_quoted(text) + " is not a number of starts (1 to 100) in a duration",
                             R"(write "5/10s", or "max" for no limit)");
     }
     Result<base::Duration> window = base::parse_duration(std::string_view(text).substr(slash + 1));
@@ -208,7 +193,8 @@ Result<> assign_start_limit(Declaration& declaration, const SettingValue& value)
         return base::pass(window);
     }
     if (*window == base::Duration::zero()) {
-        return base::refuse(EINVAL, quoted(text) + " limits nothing: no start is in a time of nothing",
+        return base::refuse(EINVAL,
+                            base::toml_quoted(text) + " limits nothing: no start is in a time of nothing",
                             R"(write "5/10s", or "max" for no limit)");
     }
     declaration.start_limit = {*starts, *window};
@@ -237,7 +223,7 @@ Result<> assign_account(Declaration& declaration, const SettingValue& value) {
     if (name.find_first_of(std::string_view("/: \t\n\0", 6)) != std::string::npos) {
         const bool is_group = member == &Declaration::group;
         return base::refuse(
-            EINVAL, quoted(name) + (is_group ? " is no group of users" : " is no user"),
+            EINVAL, base::toml_quoted(name) + (is_group ? " is no group of users" : " is no user"),
             is_group ? "a place in a hierarchy is written in [place], as in: tenant = \"/acme\"" : "");
     }
     declaration.*member = name;
@@ -250,7 +236,8 @@ Result<> assign_environment(Declaration& declaration, const SettingValue& value)
         const bool bad = name.empty() || name.find('=') != std::string::npos ||
                          name.find('\0') != std::string::npos || text.find('\0') != std::string::npos;
         if (bad) {
-            return base::refuse(EINVAL, quoted(name) + " cannot be the name of an environment variable");
+            return base::refuse(EINVAL,
+                                base::toml_quoted(name) + " cannot be the name of an environment variable");
         }
     }
     declaration.environment = map;
@@ -260,7 +247,7 @@ Result<> assign_environment(Declaration& declaration, const SettingValue& value)
 Result<> assign_directory(Declaration& declaration, const SettingValue& value) {
     const auto& path = std::get<std::string>(value);
     if (!path.starts_with('/') || path.find('\0') != std::string::npos) {
-        return base::refuse(EINVAL, quoted(path) + " is not an absolute path");
+        return base::refuse(EINVAL, base::toml_quoted(path) + " is not an absolute path");
     }
     declaration.directory = path;
     return {};
@@ -279,7 +266,7 @@ Result<> assign_umask(Declaration& declaration, const SettingValue& value) {
     const auto& text = std::get<std::string>(value);
     const auto mask = whole_number(text, 8);
     if (!mask || *mask > 0777) {
-        return base::refuse(EINVAL, quoted(text) + " is no umask",
+        return base::refuse(EINVAL, base::toml_quoted(text) + " is no umask",
                             "write an octal number as a string: \"022\"");
     }
     declaration.umask = mask;
