@@ -78,11 +78,7 @@ Applying::Plan Applying::make_plan(const Configuration& next) {
     plan.rules_differ = !same_rules(parts_.configuration.rules(), next.rules());
     plan.units = parts_.engine.plan(next.graph());
     for (const config::Located& one : next.located()) {
-        plan.problems.push_back({{"file", one.file},
-                                 {"line", one.line},
-                                 {"column", one.column},
-                                 {"key", one.key},
-                                 {"message", one.message}});
+        plan.problems.push_back(supervisor::to_json(one));
     }
     find_blockers(plan);
     return plan;
@@ -162,7 +158,7 @@ base::Result<std::string> Applying::apply(How how) {
             parts_.chronicle.note("applied", {{"steps", answer["steps"].size()}});
         }
     }
-    return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text_of(answer);
 }
 
 // --- the steps
@@ -170,16 +166,13 @@ base::Result<std::string> Applying::apply(How how) {
 
 // The marker is the last record: without it nothing was meant yet.
 void Applying::stage(const Plan& plan, const Configuration& next) {
-    const auto text = [](const Json& json) {
-        return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-    };
     Json removed = Json::array();
     for (const units::PlannedChange& change : plan.units) {
         if (change.change == units::Change::remove) {
             removed.push_back(change.unit);
         } else if (const auto id = next.graph().find(change.unit)) {
             staged_[std::string(staged_prefix) + "declared/" + change.unit] =
-                text(supervisor::to_json(*next.graph()[*id].declaration));
+                text_of(supervisor::to_json(*next.graph()[*id].declaration));
         }
     }
     for (auto& [key, body] : next.tree_records()) {
@@ -188,7 +181,7 @@ void Applying::stage(const Plan& plan, const Configuration& next) {
     for (const auto& [key, body] : staged_) {
         parts_.chronicle.keep(key, body);
     }
-    staged_[std::string(marker)] = text({{"removed", removed}});
+    staged_[std::string(marker)] = text_of({{"removed", removed}});
     parts_.chronicle.keep(marker, staged_[std::string(marker)]);
 }
 

@@ -28,6 +28,10 @@ std::string line_of(const journal::Record& record) {
 
 }  // namespace
 
+std::string text_of(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string format_time(std::uint64_t realtime_ns) {
     const auto seconds = static_cast<time_t>(realtime_ns / 1'000'000'000u);
     tm parts{};
@@ -38,22 +42,22 @@ std::string format_time(std::uint64_t realtime_ns) {
 }
 
 std::uint64_t Chronicle::note(std::string_view event, const Json& body) {
-    const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    const std::string text = text_of(body);
     return written(journal_.note(event, text), event, text);
 }
 
 std::uint64_t Chronicle::state(std::string_view event, std::string_view key, const Json& body) {
-    const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    const std::string text = text_of(body);
     return written(journal_.state(event, key, text), event, text);
 }
 
 std::uint64_t Chronicle::erase(std::string_view event, std::string_view key, const Json& body) {
-    const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    const std::string text = text_of(body);
     return written(journal_.erase(event, key, text), event, text);
 }
 
 base::Result<> Chronicle::intend(std::string_view key, const Json& body) {
-    auto written = journal_.state({}, key, body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    auto written = journal_.state({}, key, text_of(body));
     return written ? base::Result<>() : base::pass(written);
 }
 

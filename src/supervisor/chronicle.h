@@ -12,6 +12,9 @@ namespace gpcsup::supervisor {
 
 using Json = nlohmann::ordered_json;
 
+// On one line; what is no UTF-8 in it (names of files, arguments) is replaced, not an error.
+[[nodiscard]] std::string text_of(const Json& json);
+
 class Chronicle {
   public:
     Chronicle(journal::Journal journal, KeeperLink& keeper) : journal_(std::move(journal)), keeper_(keeper) {}

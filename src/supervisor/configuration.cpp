@@ -74,10 +74,6 @@ grouping::DeclaredHierarchy taken_over(const config::HierarchyDeclaration& decla
 // last.
 constexpr std::size_t part_size = std::size_t{256} << 10;
 
-std::string text_of(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 void add_parts(Configuration::Records& records, const std::string& key, const Json& json) {
     const std::string text = text_of(json);
     std::size_t count = 0;
@@ -206,6 +202,14 @@ units::UnitGraph Configuration::take_graph() {
     return std::move(graph_);
 }
 
+Json to_json(const config::Located& problem) {
+    return {{"file", problem.file},
+            {"line", problem.line},
+            {"column", problem.column},
+            {"key", problem.key},
+            {"message", problem.message}};
+}
+
 int check_files(const std::vector<std::string>& files, CheckOutput output) {
     const RegisteredAttributes catalogue;
     sys::LocalAccounts accounts;
@@ -216,16 +220,11 @@ int check_files(const std::vector<std::string>& files, CheckOutput output) {
             if (output == CheckOutput::lines) {
                 fmt::print("{}\n", config::format(one));
             }
-            problems.push_back({{"file", one.file},
-                                {"line", one.line},
-                                {"column", one.column},
-                                {"key", one.key},
-                                {"message", one.message}});
+            problems.push_back(to_json(one));
         }
     }
     if (output == CheckOutput::json) {
-        fmt::print("{}\n", Json{{"schema", 1}, {"problems", problems}}.dump(-1, ' ', false,
-                                                                            Json::error_handler_t::replace));
+        fmt::print("{}\n", text_of({{"schema", 1}, {"problems", problems}}));
     } else if (problems.empty()) {
         fmt::print("{}\n", files.size() == 1 ? files.front() + " is fine"
                                              : fmt::format("all {} files are fine", files.size()));

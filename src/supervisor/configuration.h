@@ -55,6 +55,9 @@ class Configuration {
     units::UnitGraph graph_;
 };
 
+// {"file", "line", "column", "key", "message"}
+[[nodiscard]] Json to_json(const config::Located& problem);
+
 // `gpcsupd --check`: problems as JSON or as lines on standard output. The exit status.
 enum class CheckOutput { lines, json };
 int check_files(const std::vector<std::string>& files, CheckOutput output);

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::array<std::string_view, 4> words = {"empty", "populated", "frozen", "thawed"};
 
-std::string text_of(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace
 
 base::Result<GroupCondition> parse_condition(std::string_view word) {

@@ -233,12 +233,11 @@ std::string Jobs::to_json(const Job& job) {
         }
     }
     const bool settled = job.settled();
-    return Json{{"schema", 1},
-                {"settled", settled},
-                {"ok", settled && ok},
-                {"units", units},
-                {"waiting_for", waiting_for}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text_of({{"schema", 1},
+                    {"settled", settled},
+                    {"ok", settled && ok},
+                    {"units", units},
+                    {"waiting_for", waiting_for}});
 }
 
 void Jobs::answer(const Job& job) {

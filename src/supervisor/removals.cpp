@@ -32,11 +32,10 @@ base::Result<> Removals::remove(const Wish& wish) {
 
 std::string Removals::answer(const Wish& wish, const std::string& path) const {
     const grouping::Group* left = forest_.group(wish.group);
-    return Json{{"schema", 1},
-                {"group", path},
-                {"state", left == nullptr ? "removed" : "dying"},
-                {"held_by", left == nullptr ? Json::object() : holders_of(*left)}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text_of({{"schema", 1},
+                    {"group", path},
+                    {"state", left == nullptr ? "removed" : "dying"},
+                    {"held_by", left == nullptr ? Json::object() : holders_of(*left)}});
 }
 
 void Removals::ask(const Wish& wish, control::Reply reply) {

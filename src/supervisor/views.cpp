@@ -15,10 +15,6 @@ using grouping::Places;
 
 namespace {
 
-Views::Answer text_of(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string_view state_of(const grouping::Group& group) {
     return group.dying ? "dying" : "live";
 }

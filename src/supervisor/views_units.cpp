@@ -194,11 +194,10 @@ Views::Answer Views::status(const control::Caller& caller, std::span<const std::
     from_.table.for_each_member(
         from_.forest.hierarchy(Placing::unit_hierarchy)->root,
         [&](processes::Process& process) { unattributed += process.has(processes::process_helper) ? 0 : 1; });
-    return Json{{"schema", 1},
-                {"supervisor", supervisor_header(caller)},
-                {"units", std::move(units)},
-                {"unattributed", unattributed}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text_of({{"schema", 1},
+                    {"supervisor", supervisor_header(caller)},
+                    {"units", std::move(units)},
+                    {"unattributed", unattributed}});
 }
 
 }  // namespace gpcsup::supervisor

@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t most_processes = 100;  // of a group in the way: enough to see what they are
 
-Views::Answer text_of(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // A refused attach names all the groups it was for, with spaces between.
 bool names_group(const Json& body, std::string_view path) {
     const std::string groups = " " + body.value("group", Json("")).get<std::string>() + " ";
