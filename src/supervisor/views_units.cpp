@@ -155,7 +155,9 @@ Json Views::settings_of(const units::Declaration& unit, units::Audience audience
 Views::Answer Views::status(const control::Caller& caller, std::span<const std::string> names,
                             std::string_view detail) {
     from_.facts.refresh_processes();
-    accounts_.refresh();
+    if (detail == "settings") {
+        accounts_.refresh();
+    }
     Json units = Json::array();
     std::unordered_map<GroupId, processes::CpuTime> of_all;
     if (names.empty() && detail != "list") {
