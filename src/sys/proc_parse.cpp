@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 
 #include "sys/proc_files.h"
@@ -59,6 +60,12 @@ base::Result<ProcStat> parse_stat(std::string_view text) {
             continue;
         }
         field[index] = *number;
+    }
+    // Read while the process is released, it has no parent, no time and no thread any more (fs/proc/array.c,
+    // do_task_stat: what is taken under its sighand lock stays zero). Taken for true, such a zombie would be
+    // nobody's child, and what it has used nobody's children time.
+    if (field[20] == 0) {
+        return base::fail(ESRCH, "read", "/proc/" + std::to_string(*pid) + "/stat");
     }
     stat.parent = static_cast<pid_t>(field[4]);
     stat.process_group = static_cast<pid_t>(field[5]);

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <cerrno>
 #include <csignal>
 
 #include "sys/proc_files.h"
@@ -39,6 +40,13 @@ TEST_CASE("a stat line that is cut off is refused") {
     const std::string line = stat_line("x");
     const std::size_t length = GENERATE(0, 4, 6, 8, 10, 30, 60);
     CHECK_FALSE(sys::parse_stat(std::string_view(line).substr(0, length)));
+}
+
+TEST_CASE("a stat line of a process that is just being released is nobody's") {
+    const auto stat = sys::parse_stat(
+        "4711 (x) Z 0 -1 -1 0 -1 4194564 0 0 0 0 0 0 0 0 20 0 0 0 987654 0 0 18446744073709551615 0 0 0\n");
+    REQUIRE_FALSE(stat);
+    CHECK(stat.error().code == ESRCH);
 }
 
 TEST_CASE("a process has ended when no thread of it is left") {
