@@ -166,7 +166,7 @@ std::string notes_under_row(const Json& unit, const Look& look) {
     const std::string indent(4, ' ');
     std::string text;
     std::vector<Note> notes = state_notes(unit, look);
-    for (const auto& more : {edge_notes(unit), enforcement_notes(unit)}) {
+    for (const auto& more : {frozen_notes(unit), edge_notes(unit), enforcement_notes(unit)}) {
         notes.insert(notes.end(), more.begin(), more.end());
     }
     for (const Note& note : notes) {
@@ -314,6 +314,7 @@ std::string render_unit(const Json& unit, const Json& processes, const Look& loo
     Block block(look);
     block.add("State", state_line(unit, look));
     block.add_notes("Why", state_notes(unit, look));
+    block.add_notes("Why", frozen_notes(unit));
     const std::string enabled = truth_of(unit, "enabled") == Truth::no ? "not started at boot" : "";
     block.add("Type", text_of(unit, "type") + (enabled.empty() ? "" : ", " + enabled));
     block.add("Main pid", number_text(unit, "pid"));

@@ -80,6 +80,15 @@ std::vector<Note> enforcement_notes(const Json& unit) {
     return notes;
 }
 
+std::vector<Note> frozen_notes(const Json& unit) {
+    std::vector<Note> notes;
+    for (const Json& group : list_of(unit, "frozen_by")) {
+        const std::string name = value_text(group);
+        notes.push_back({Tone::waiting, "frozen with " + name + ": gpcsup thaw " + name});
+    }
+    return notes;
+}
+
 std::string place_text(const Json& place) {
     std::string text;
     for (const auto& [hierarchy, path] : place.items()) {

@@ -20,6 +20,8 @@ std::vector<Note> state_notes(const Json& unit, const Look& look);
 std::vector<Note> edge_notes(const Json& unit);
 // What is only observed, and why.
 std::vector<Note> enforcement_notes(const Json& unit);
+// By which groups it stands still, and how it goes on.
+std::vector<Note> frozen_notes(const Json& unit);
 std::string limit_text(const Json& limit);
 
 // "compute:/batch  tenant:/acme": where the unit is placed, without roots and the built-in hierarchy.

@@ -105,6 +105,8 @@ class Handler {
     using Properties = std::vector<std::pair<std::string, std::string>>;
     virtual std::vector<std::string> unit_names() = 0;
     virtual base::Result<Properties> unit_properties(Text unit) = 0;
+    virtual std::vector<std::string> hierarchy_names() = 0;
+    virtual base::Result<Properties> hierarchy_properties(Text hierarchy) = 0;
     virtual std::vector<std::string> group_names() = 0;
     virtual base::Result<Properties> group_properties(Text group) = 0;
 

@@ -1,6 +1,6 @@
-// The objects /org/gpcsup1/unit/NAME and /org/gpcsup1/group/HIERARCHY_PATH. Their properties come from the
-// supervisor's tables by name, so they are one method (GetAll, as the standard interface has it) and no fixed
-// vtable.
+// The objects /org/gpcsup1/unit/NAME, /org/gpcsup1/hierarchy/NAME and /org/gpcsup1/group/HIERARCHY_PATH. Their
+// properties come from the supervisor's tables by name, so they are one method (GetAll, as the standard
+// interface has it) and no fixed vtable.
 
 #include <cstring>
 
@@ -19,6 +19,8 @@ struct Kind {
 
 constexpr Kind kinds[] = {
     {"/org/gpcsup1/unit", "org.gpcsup1.Unit", &Handler::unit_names, &Handler::unit_properties},
+    {"/org/gpcsup1/hierarchy", "org.gpcsup1.Hierarchy", &Handler::hierarchy_names,
+     &Handler::hierarchy_properties},
     {"/org/gpcsup1/group", "org.gpcsup1.Group", &Handler::group_names, &Handler::group_properties},
 };
 

@@ -52,7 +52,7 @@ constexpr CoreRow rows[] = {
      },
      nullptr},
     {{"auto_remove", AttributeType::boolean, Access::read_write, "", "false",
-      "Whether the group is removed as soon as its last process has gone"},
+      "Whether the group is removed as soon as its last process has gone; at once where it has gone already"},
      [](const Group& group) { return Value{group.auto_remove}; },
      [](Group& group, const Value& value) { group.auto_remove = std::get<bool>(value); }},
     {{"notify_on_release", AttributeType::boolean, Access::read_write, "", "false",

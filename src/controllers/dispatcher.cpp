@@ -4,6 +4,7 @@
 #include "controllers/dispatcher.h"
 
 #include <algorithm>
+#include <functional>
 #include <cerrno>
 
 #include "grouping/names.h"
@@ -402,16 +403,19 @@ void ControllerSet::recover() {
         }
     }
     forest_.drop_unheld();
-    // A group that was to go when empty, and became so just before the predecessor was killed. One that never
-    // had a process is in no book: it waits for its first.
+    // Those that became empty just before the predecessor was killed.
     processes::Books& books = host_.processes().books();
     for (std::uint32_t book = 0; book < books.used(); ++book) {
-        for (const GroupId id : books.places(book)) {
-            const Group* group = forest_.group(id);
-            if (group != nullptr && group->auto_remove && group->populated == 0) {
-                forest_.queue_emptied(id);
-            }
-        }
+        std::ranges::for_each(books.places(book), std::bind_front(&ControllerSet::queue_if_left, this));
+    }
+}
+
+// A group of a book that is to go when empty, and is so. One that never had a process is in no book: it waits
+// for its first.
+void ControllerSet::queue_if_left(GroupId id) {
+    const Group* group = forest_.group(id);
+    if (group != nullptr && group->auto_remove && group->populated == 0) {
+        forest_.queue_emptied(id);
     }
 }
 

@@ -151,6 +151,7 @@ class ControllerSet final : public grouping::Participant {
     base::Result<> can_change(grouping::GroupId group, std::span<const Planned> planned);
     base::Result<> change(grouping::GroupId group, const Planned& planned, const Value& value);
     void remember(grouping::GroupId group, const Planned& planned);
+    void queue_if_left(grouping::GroupId id);
     std::vector<Move> moves_of(std::span<const grouping::Transfer> transfers);
 
     grouping::Forest& forest_;

@@ -1,5 +1,6 @@
 #include "processes/books.h"
 
+#include <algorithm>
 #include <cassert>
 
 namespace gpcsup::processes {
@@ -101,6 +102,12 @@ grouping::GroupId Books::place(std::uint32_t book, grouping::HierarchyId hierarc
 
 bool Books::is_within(std::uint32_t book, grouping::GroupId group, unsigned slot) const {
     return forest_.is_within(place(book, grouping::HierarchyId{slot}), group);
+}
+
+bool Books::has(grouping::GroupId group) const {
+    return std::any_of(shared_.books, shared_.books + shared_.books_used, [group](const Book& book) {
+        return book.used != 0 && std::ranges::find(book.places, group) != std::end(book.places);
+    });
 }
 
 void Books::acquire(std::uint32_t book) {

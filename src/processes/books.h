@@ -46,6 +46,9 @@ class Books {
     // Whether the book's time counts for the group (of the hierarchy with this number).
     [[nodiscard]] bool is_within(std::uint32_t book, grouping::GroupId group, unsigned slot) const;
 
+    // Whether a book names this very group: it has, or had, a process.
+    [[nodiscard]] bool has(grouping::GroupId group) const;
+
     // Processes and their Waited entries keep a book from being merged.
     void acquire(std::uint32_t book);
     void release(std::uint32_t book);

@@ -273,6 +273,9 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
     if (done) {
         write_settings(group, "group-set");
         write_group(group, "");  // group.auto_remove may be among them
+        if (changed_) {
+            changed_();
+        }
     }
     return done;
 }
@@ -437,8 +440,8 @@ void Groups::write_removed(GroupId id, const std::string& path) {
         chronicle_.erase(told(path, "group-removed"), group_key(id), {{"group", path}});
     }
     chronicle_.erase("", settings_key(id));
-    if (removed_) {
-        removed_();
+    if (changed_) {
+        changed_();
     }
 }
 

@@ -44,8 +44,9 @@ class Groups final : public grouping::PlacementLog {
     base::Result<grouping::GroupId> nearest(std::string_view full_path) const;
     base::Result<> remove(grouping::GroupId group);
     base::Result<> remove_tree(grouping::GroupId top);  // with all below; nothing if a process is in it
-    // Called after every removal, which may be what a removal of a group above waits for.
-    void on_removed(std::function<void()> call) { removed_ = std::move(call); }
+    // Called after every removal, which may be what a removal of a group above waits for, and every setting,
+    // by which an empty group may have to go.
+    void on_change(std::function<void()> call) { changed_ = std::move(call); }
     base::Result<> rename(grouping::GroupId group, std::string_view name);
     base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
     // A unit's own group below `parent`; an existing one is used.
@@ -90,7 +91,7 @@ class Groups final : public grouping::PlacementLog {
     controllers::ControllerSet& controllers_;
     Chronicle& chronicle_;
     std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
-    std::function<void()> removed_;
+    std::function<void()> changed_;
     std::function<void(grouping::HierarchyId)> hierarchy_created_;
 };
 

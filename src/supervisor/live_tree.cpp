@@ -33,6 +33,9 @@ grouping::DeclaredTree live_tree(const grouping::Forest& forest,
         }
         grouping::DeclaredHierarchy written{hierarchy->name, hierarchy->controllers, {}, ""};
         forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
+            if (group.dying) {
+                return;  // removed: only a controller's hold is left of it
+            }
             grouping::DeclaredGroup one{forest.path(group.id), {}, ""};
             for (const controllers::SettingText& setting : controllers.settings_of(group.id)) {
                 one.settings.push_back({setting.name, setting.value});
@@ -49,7 +52,7 @@ std::string snapshot(const grouping::Forest& forest, const controllers::Controll
     std::vector<config::LeftOut> left_out;
     for (const grouping::Hierarchy* hierarchy : forest.hierarchies()) {
         forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            if (group.auto_remove) {
+            if (group.auto_remove && !group.dying) {
                 left_out.push_back({forest.full_path(group.id), "goes when it is empty"});
             }
         });

@@ -6,6 +6,9 @@
 #include <charconv>
 #include <csignal>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "base/suggestion.h"
 #include "supervisor/records.h"
 #include "supervisor/run_request.h"
@@ -334,6 +337,27 @@ base::Result<control::Handler::Properties> Requests::unit_properties(Text name) 
                       {"Restarts", std::to_string(state.restarts)},
                       {"Type", std::string(units::name_of(declaration.type))},
                       {"Enabled", declaration.enabled && !declaration.masked ? "true" : "false"}};
+}
+
+std::vector<std::string> Requests::hierarchy_names() {
+    std::vector<std::string> names;
+    for (const grouping::Hierarchy* hierarchy : own_.forest_.hierarchies()) {
+        names.push_back(hierarchy->name);
+    }
+    return names;
+}
+
+base::Result<control::Handler::Properties> Requests::hierarchy_properties(Text name) {
+    auto found = hierarchy_named(name);
+    if (!found) {
+        return base::pass(found);
+    }
+    const grouping::Hierarchy& hierarchy = *own_.forest_.hierarchy(*found);
+    const grouping::Group& root = *own_.forest_.group(hierarchy.root);
+    return Properties{{"Name", hierarchy.name},
+                      {"Controllers", fmt::format("{}", fmt::join(hierarchy.controllers, " "))},
+                      {"Groups", std::to_string(root.descendants + 1)},
+                      {"Processes", std::to_string(root.populated)}};
 }
 
 std::vector<std::string> Requests::group_names() {

@@ -73,6 +73,8 @@ class Requests final : public control::Handler {
 
     std::vector<std::string> unit_names() override;
     base::Result<Properties> unit_properties(Text unit) override;
+    std::vector<std::string> hierarchy_names() override;
+    base::Result<Properties> hierarchy_properties(Text hierarchy) override;
     std::vector<std::string> group_names() override;
     base::Result<Properties> group_properties(Text group) override;
     std::string identity() override { return GPCSUP_VERSION; }

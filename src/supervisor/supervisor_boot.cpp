@@ -199,7 +199,7 @@ base::Result<> Supervisor::restore_groups() {
     if (auto opened = removals_->open(); !opened) {
         return opened;
     }
-    groups_->on_removed([this] { groups_changed_ = true; });
+    groups_->on_change([this] { groups_changed_ = true; });
     host_->on_hold_dropped([this] { groups_changed_ = true; });
     forest_.set_member_lister([this](GroupId group, std::size_t most) {
         std::vector<int> pids;

@@ -86,6 +86,19 @@ Json Views::limits_of(const Places& places) {
     return limits;
 }
 
+// The groups that were asked to be frozen and by which the unit stands still.
+Json Views::frozen_by(const units::UnitState& state) const {
+    Json by = Json::array();
+    if (state.main.pid > 0) {
+        for (const GroupId place : places_of_unit(state)) {
+            if (const auto frozen = from_.forest.frozen_by(place)) {
+                by.push_back(from_.forest.full_path(*frozen));
+            }
+        }
+    }
+    return by;
+}
+
 Json Views::unit_summary(const units::UnitState& state) {
     const units::Declaration& declaration = *from_.engine.declaration(state.name);
     Json place = Json::object();
@@ -109,6 +122,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         {"enabled", declaration.enabled && !declaration.masked},
         {"processes", group ? from_.forest.group(*group)->populated : 0},
         {"place", place},
+        {"frozen_by", frozen_by(state)},
         {"enforcement", from_.facts.enforcement_of(state.name)}};
 }
 

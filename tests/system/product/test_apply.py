@@ -52,9 +52,10 @@ class Apply(Case):
         supervisor.gpcsup("start", "web")
         supervisor.gpcsup("group", "create", "-p", "tenant:/by/hand")
         supervisor.gpcsup("group", "create", "tenant:/by/two words: so")
-        supervisor.gpcsup("set", "tenant:/by/hand", "numtasks.limit=9")
+        supervisor.gpcsup("set", "tenant:/by/hand", "numtasks.limit=9", "group.notify_on_release=true")
+        supervisor.gpcsup("set", "tenant:/", "group.release_agent=/bin/true")
         text = supervisor.gpcsup("snapshot").stdout
-        self.assertIn('[hierarchy.tenant.group."/by/hand"]\nnumtasks.limit = 9\n', text)
+        self.assertIn('[hierarchy.tenant.group."/by/hand"]\ngroup.notify_on_release = true\nnumtasks.limit = 9\n', text)
         self.assertIn('[hierarchy.tenant.group."/by/two words: so"]\n', text)
         self.assertIn('# "tenant:/acme/web": goes when it is empty\n', text)
         self.assertEqual(text, supervisor.json("snapshot")["toml"])

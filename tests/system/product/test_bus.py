@@ -2,6 +2,7 @@
 
 import os
 import select
+import subprocess
 import unittest
 
 import bus
@@ -49,6 +50,24 @@ class OpenSocket(Case):
         client = self.client()
         serials = [client.send("Hello") for _ in range(200)]
         self.assertEqual(serials, [client.receive()[1] for _ in serials])
+
+    def test_objects_with_a_standard_tool(self):
+        def busctl(*arguments):
+            result = subprocess.run(["busctl", f"--address=unix:path={self.supervisor.runtime}/control", *arguments],
+                                    capture_output=True, text=True, timeout=20 * harness.SLOW)
+            self.assertEqual(0, result.returncode, result.stderr)
+            return result.stdout
+
+        self.supervisor.gpcsup("group", "create", "-p", "tenant:/acme/web")
+        tree = busctl("--list", "tree", "org.gpcsup1").split()
+        for path in ("/unit/sleeper", "/hierarchy/tenant", "/hierarchy/unit", "/group/tenant_3a_2facme_2fweb"):
+            self.assertIn("/org/gpcsup1" + path, tree)
+        properties = busctl("get-property", "org.gpcsup1", "/org/gpcsup1/hierarchy/tenant", "org.gpcsup1.Hierarchy",
+                            "Name", "Controllers", "Groups")
+        self.assertEqual(['s "tenant"', 's "numtasks"', 's "3"'], properties.splitlines())
+        self.assertIn(".MainPid", busctl("introspect", "org.gpcsup1", "/org/gpcsup1/unit/sleeper", "org.gpcsup1.Unit"))
+        self.assertEqual('s "max"\n', busctl("get-property", "org.gpcsup1", "/org/gpcsup1/group/tenant_3a_2facme",
+                                             "org.gpcsup1.Group", "numtasks.limit"))
 
     def test_a_run_that_is_repeated_starts_once(self):
         """What gpcsup does when the connection breaks before the answer."""

@@ -99,6 +99,10 @@ class Freeze(Case):
         frozen = events.wait_for(lambda event: event["event"] == "group-frozen")
         self.assertEqual("tenant:/acme", frozen["group"])
         supervisor.gpcsup("wait", "tenant:/acme", "--frozen", "--timeout", "5s")
+        self.assertEqual(["tenant:/acme"], supervisor.unit("counter")["frozen_by"])
+        self.assertEqual([], supervisor.unit("bystander")["frozen_by"])
+        for screen in (supervisor.gpcsup("status"), supervisor.gpcsup("status", "counter")):
+            self.assertIn("frozen with tenant:/acme: gpcsup thaw tenant:/acme", screen.stdout)
         self.assertEqual(2, supervisor.gpcsup("wait", "tenant:/acme", "--thawed", "--timeout", "50ms",
                                               check=False).returncode)
         supervisor.gpcsup("thaw", "tenant:/acme")

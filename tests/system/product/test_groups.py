@@ -379,6 +379,12 @@ class Groups(GroupCase):
         wait_gone(killed, 10)
         events.wait_for(lambda event: event["event"] == "group-removed" and event["group"] == "compute:/twice")
         self.assertEqual(["compute:/", "compute:/never"], self.groups("compute"), "one that had no process yet stays")
+        supervisor.gpcsup("group", "create", "compute:/late")
+        last = self.sleeper("compute:/late")
+        os.kill(last, signal.SIGKILL)
+        supervisor.gpcsup("wait", "compute:/late", "--timeout", "10s")
+        supervisor.gpcsup("set", "compute:/late", "group.auto_remove=true")  # it has been empty for a while
+        events.wait_for(lambda event: event["event"] == "group-removed" and event["group"] == "compute:/late")
 
 
 class Removal(GroupCase):
@@ -501,6 +507,25 @@ class Delegation(GroupCase):
         self.assertTrue(wait_gone(pid, 5))
         self.run_gpcsup("group", "create", "tenant:/acme/own/by-root")
         self.assertEqual(self.uid, self.get("tenant:/acme/own/by-root", "group.owner"), "inherited from the parent")
+
+    def test_freezing_and_killing_what_is_theirs(self):
+        self.run_gpcsup("group", "create", "tenant:/acme/own/a")
+        pid, other = self.sleeper("tenant:/acme/own/a"), self.sleeper("tenant:/other")
+        self.theirs("freeze", "tenant:/acme/own")
+        self.assertEqual("T", harness.stat_of(pid)[0])
+        self.theirs("thaw", "tenant:/acme/own")
+        self.assertNotEqual("T", harness.stat_of(pid)[0])
+        for group in ("tenant:/other", "tenant:/acme"):
+            self.theirs("freeze", group, status=5)
+            self.theirs("kill", "-s", "KILL", group, status=5)
+        self.run_gpcsup("freeze", "tenant:/acme")
+        self.theirs("thaw", "tenant:/acme", status=5)
+        self.theirs("thaw", "tenant:/acme/own")  # it is theirs, but what is above it is not
+        self.assertEqual("T", harness.stat_of(pid)[0])
+        self.run_gpcsup("thaw", "tenant:/acme")
+        self.theirs("kill", "-s", "KILL", "tenant:/acme/own")
+        self.assertTrue(wait_gone(pid, 5))
+        self.assertIsNotNone(harness.stat_of(other))
 
     def test_and_nothing_else(self):
         self.theirs("group", "create", "tenant:/mine", status=5, says="not delegated to that user")

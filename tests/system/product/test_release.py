@@ -272,6 +272,16 @@ class ReleaseAsOrdinaryUser(Release):
 
 @needs_root
 class Rights(Groups):
+    def test_the_agent_runs_as_the_owner_of_the_tree(self):
+        supervisor, events = self.begin()
+        uid = harness.pwd.getpwnam(ORDINARY).pw_uid
+        supervisor.gpcsup("set", "tenant:/", f"group.owner={uid}")
+        supervisor.gpcsup("set", "tenant:/acme/web", "group.notify_on_release=true")
+        supervisor.gpcsup("start", "one")
+        supervisor.gpcsup("stop", "one")
+        self.wait_for_agent(events, "tenant:/acme/web")
+        self.assertEqual([("/acme/web", uid)], [call[:2] for call in self.calls()])
+
     def test_a_stranger_may_not_set_the_agent(self):
         supervisor, _ = self.begin(agent=False)
         nobody = harness.pwd.getpwnam(ORDINARY)

@@ -67,6 +67,8 @@ class Forgetful final : public control::Handler {
     void disconnected(std::uint64_t) override {}
     std::vector<std::string> unit_names() override { return {}; }
     base::Result<Properties> unit_properties(Text) override { return no(); }
+    std::vector<std::string> hierarchy_names() override { return {}; }
+    base::Result<Properties> hierarchy_properties(Text) override { return no(); }
     std::vector<std::string> group_names() override { return {}; }
     base::Result<Properties> group_properties(Text) override { return no(); }
     std::string identity() override { return "9.9"; }

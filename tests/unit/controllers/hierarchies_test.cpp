@@ -215,6 +215,22 @@ TEST_CASE_METHOD(Fixture,
     CHECK(removed[0].full_path == "tree:/used");
 }
 
+TEST_CASE_METHOD(Fixture, "a group that was used and is empty goes at once when it is told to go when empty") {
+    const auto tree = make("tree", {});
+    const auto used = *set.create_path(tree, "/used");
+    const auto busy = *set.create_path(tree, "/busy");
+    const auto fresh = *set.create_path(tree, "/fresh");
+    host.table_->mark_dead(host.start(10, in(used)));
+    (void)host.start(11, in(busy));
+    (void)set.collect_empty();
+    for (const GroupId each : {used, busy, fresh}) {
+        REQUIRE(put(each, {{"group.auto_remove", "true"}}));
+    }
+    const auto removed = set.collect_empty().removed;
+    REQUIRE(removed.size() == 1);
+    CHECK(removed[0].full_path == "tree:/used");
+}
+
 TEST_CASE_METHOD(Fixture, "news of emptied groups that somebody else has taken are acted upon") {
     const auto tree = make("tree", {});
     const auto used = *set.create_path(tree, "/used");

@@ -13,6 +13,7 @@
 
 #include "controllers/fake_host.h"
 #include "controllers/lodger.h"
+#include "supervisor/live_tree.h"
 
 using namespace gpcsup;
 using namespace gpcsup::supervisor;
@@ -206,6 +207,8 @@ TEST_CASE("a held group is dying for a successor, too, until its holder lets it 
     CHECK(second.groups() == Words{"unit:/", "tree:/", "tree:/held dying", "tree:/held"});
     CHECK(second.events("group-removed") == Words{"tree:/left"});
     CHECK(second.host_.trees().group(held)->holders.at("lodger") == "2 lodgers");
+    const grouping::DeclaredTree live = live_tree(second.host_.trees(), second.set_);
+    CHECK(std::ranges::count(live[0].groups, "/held", &grouping::DeclaredGroup::path) == 1);
     test::lodgers_leave(second.host_, held);
     (void)second.groups_.collect_empty({});
     CHECK(second.events("group-removed") == Words{"tree:/left", "tree:/held"});
