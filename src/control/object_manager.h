@@ -44,7 +44,8 @@ struct Session {
 // A Result as the return value of a vtable function: sets the D-Bus error and its whole sentence.
 int report(sd_bus_error* out, const base::Error& error);
 
-// Adds the objects below /org/gpcsup1/unit, /org/gpcsup1/hierarchy and /org/gpcsup1/group. Negative errno as sd-bus.
+// Adds the objects below /org/gpcsup1/unit, /org/gpcsup1/hierarchy and /org/gpcsup1/group. Negative errno as
+// sd-bus.
 int add_objects(sd_bus* bus, Session& session);
 
 }  // namespace gpcsup::control

@@ -1,5 +1,5 @@
-// The objects /org/gpcsup1/unit/NAME, /org/gpcsup1/hierarchy/NAME and /org/gpcsup1/group/HIERARCHY_PATH. Their
-// properties come from the supervisor's tables by name, so they are one method (GetAll, as the standard
+// The objects /org/gpcsup1/unit/NAME, /org/gpcsup1/hierarchy/NAME and /org/gpcsup1/group/HIERARCHY_PATH.
+// Their properties come from the supervisor's tables by name, so they are one method (GetAll, as the standard
 // interface has it) and no fixed vtable.
 
 #include <cstring>

@@ -4,8 +4,8 @@
 #include "controllers/dispatcher.h"
 
 #include <algorithm>
-#include <functional>
 #include <cerrno>
+#include <functional>
 
 #include "grouping/names.h"
 

@@ -215,7 +215,8 @@ TEST_CASE_METHOD(Fixture,
     CHECK(removed[0].full_path == "tree:/used");
 }
 
-TEST_CASE_METHOD(Fixture, "a group that was used and is empty goes at once when it is told to go when empty") {
+TEST_CASE_METHOD(Fixture,
+                 "a group that was used and is empty goes at once when it is told to go when empty") {
     const auto tree = make("tree", {});
     const auto used = *set.create_path(tree, "/used");
     const auto busy = *set.create_path(tree, "/busy");
