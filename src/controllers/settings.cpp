@@ -155,7 +155,7 @@ base::Result<> ControllerSet::set(GroupId group, std::span<const SettingText> se
         return done;
     }
     std::ranges::for_each(*planned, std::bind_front(&ControllerSet::remember, this, group));
-    if (host_.processes().books().has(group)) {
+    if (forest_.group(group)->auto_remove && host_.processes().books().has(group)) {
         queue_if_left(group);
     }
     return {};

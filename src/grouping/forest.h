@@ -106,6 +106,8 @@ class Forest {
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
     // The top first, parents before their children.
     void for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const;
+    // Without those that are dying: they were removed, and their name may be another one's by now.
+    void for_each_living_below(GroupId top, const std::function<void(const Group&)>& visit) const;
 
     [[nodiscard]] unsigned depth(GroupId id) const;               // 0 at the root
     [[nodiscard]] std::size_t group_count(HierarchyId id) const;  // the root and dying groups included

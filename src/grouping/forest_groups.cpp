@@ -84,6 +84,14 @@ void Forest::for_each_below(GroupId top, const std::function<void(const Group&)>
     }
 }
 
+void Forest::for_each_living_below(GroupId top, const std::function<void(const Group&)>& visit) const {
+    for_each_below(top, [&visit](const Group& group) {
+        if (!group.dying) {
+            visit(group);
+        }
+    });
+}
+
 std::size_t Forest::group_count(HierarchyId id) const {
     std::size_t count = 0;
     if (const Hierarchy* in = hierarchy(id)) {

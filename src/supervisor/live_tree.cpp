@@ -32,10 +32,7 @@ grouping::DeclaredTree live_tree(const grouping::Forest& forest,
             continue;
         }
         grouping::DeclaredHierarchy written{hierarchy->name, hierarchy->controllers, {}, ""};
-        forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            if (group.dying) {
-                return;  // removed: only a controller's hold is left of it
-            }
+        forest.for_each_living_below(hierarchy->root, [&](const grouping::Group& group) {
             grouping::DeclaredGroup one{forest.path(group.id), {}, ""};
             for (const controllers::SettingText& setting : controllers.settings_of(group.id)) {
                 one.settings.push_back({setting.name, setting.value});
@@ -51,8 +48,8 @@ std::string snapshot(const grouping::Forest& forest, const controllers::Controll
                      const std::vector<grouping::Rule>& rules) {
     std::vector<config::LeftOut> left_out;
     for (const grouping::Hierarchy* hierarchy : forest.hierarchies()) {
-        forest.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            if (group.auto_remove && !group.dying) {
+        forest.for_each_living_below(hierarchy->root, [&](const grouping::Group& group) {
+            if (group.auto_remove) {
                 left_out.push_back({forest.full_path(group.id), "goes when it is empty"});
             }
         });

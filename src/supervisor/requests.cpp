@@ -363,10 +363,8 @@ base::Result<control::Handler::Properties> Requests::hierarchy_properties(Text n
 std::vector<std::string> Requests::group_names() {
     std::vector<std::string> names;
     for (const grouping::Hierarchy* hierarchy : own_.forest_.hierarchies()) {
-        own_.forest_.for_each_below(hierarchy->root, [&](const grouping::Group& group) {
-            if (!group.dying) {  // its name may be another one's by now
-                names.push_back(own_.forest_.full_path(group.id));
-            }
+        own_.forest_.for_each_living_below(hierarchy->root, [&](const grouping::Group& group) {
+            names.push_back(own_.forest_.full_path(group.id));
         });
     }
     return names;

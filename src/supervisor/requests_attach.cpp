@@ -30,8 +30,7 @@ std::string Requests::refused_attach(const Caller& caller, const AttachRequest& 
         body["uid"] = caller.uid;
         refusals_.note("refused-attach", body, monotonic_now_ns());
     }
-    return supervisor::Json{{"schema", 1}, {"moved", supervisor::Json::array()}, {"refused", list}}.dump(
-        -1, ' ', false, supervisor::Json::error_handler_t::replace);
+    return text_of({{"schema", 1}, {"moved", supervisor::Json::array()}, {"refused", list}});
 }
 
 std::string Requests::attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome) {

@@ -85,7 +85,7 @@ class Views {
     [[nodiscard]] static units::Audience audience_of(const control::Caller& caller);
     [[nodiscard]] Json limits_of(const grouping::Places& places);
     [[nodiscard]] grouping::Places places_of_unit(const units::UnitState& state) const;
-    [[nodiscard]] Json frozen_by(const units::UnitState& state) const;
+    [[nodiscard]] Json frozen_by(const grouping::Places& places) const;
     // While one answer is made: of each combination of groups, and of each process.
     using Shared = std::unordered_map<std::uint32_t, Json>;
     using Commands = std::unordered_map<pid_t, std::string>;

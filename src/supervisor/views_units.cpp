@@ -86,14 +86,12 @@ Json Views::limits_of(const Places& places) {
     return limits;
 }
 
-// The groups that were asked to be frozen and by which the unit stands still.
-Json Views::frozen_by(const units::UnitState& state) const {
+// The groups that were asked to be frozen and by which a process of these places stands still.
+Json Views::frozen_by(const Places& places) const {
     Json by = Json::array();
-    if (state.main.pid > 0) {
-        for (const GroupId place : places_of_unit(state)) {
-            if (const auto frozen = from_.forest.frozen_by(place)) {
-                by.push_back(from_.forest.full_path(*frozen));
-            }
+    for (const GroupId place : places) {
+        if (const auto frozen = from_.forest.frozen_by(place)) {
+            by.push_back(from_.forest.full_path(*frozen));
         }
     }
     return by;
@@ -102,8 +100,10 @@ Json Views::frozen_by(const units::UnitState& state) const {
 Json Views::unit_summary(const units::UnitState& state) {
     const units::Declaration& declaration = *from_.engine.declaration(state.name);
     Json place = Json::object();
+    Json frozen = Json::array();
     if (const processes::Process* main = state.main.pid > 0 ? from_.table.find(state.main) : nullptr) {
         place = place_of(*main);
+        frozen = frozen_by(from_.table.places(*main));
     } else {
         for (const auto& [hierarchy, path] : from_.placing.shown(declaration)) {
             place[hierarchy] = path;
@@ -122,7 +122,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         {"enabled", declaration.enabled && !declaration.masked},
         {"processes", group ? from_.forest.group(*group)->populated : 0},
         {"place", place},
-        {"frozen_by", frozen_by(state)},
+        {"frozen_by", std::move(frozen)},
         {"enforcement", from_.facts.enforcement_of(state.name)}};
 }
 
