@@ -220,7 +220,7 @@ class VerbsAsOrdinaryUser(Verbs):
             "secret": "[service]\n" + secrets,
             "theirs": '[service]\nuser = "daemon"\n' + secrets + "[depends]\nrequires = [\"slip\"]\n",
             "slip": '[service]\ncommand = "mysql -phush-5 | tee /tmp/x"\n',
-            "digits": '[service]\ncommand = ["true"]\nenvironment = { PIN = 56789 }\n'})
+            "digits": '[service]\ncommand = ["true"]\nenvironment = { PIN = 567890123456789 }\n'})
         ask = self.as_stranger(supervisor)
         supervisor.gpcsup("start", "secret")
         supervisor.gpcsup("start", "theirs", "slip", check=False)
@@ -232,7 +232,7 @@ class VerbsAsOrdinaryUser(Verbs):
                 result = ask(*view)
                 self.assertIn(result.returncode, (0, 3), result.stderr)
                 self.assertNotIn("hush", result.stdout + result.stderr)
-                self.assertNotIn("56789", result.stdout + result.stderr)
+                self.assertNotIn("567890123456789", result.stdout + result.stderr)
         self.assertIn("7s", ask("status", "-v", "secret").stdout, "what is no secret is shown")
         self.assertIn("hush-4", ask("status", "-v", "theirs").stdout, "the unit's user sees his own")
         self.assertIn("hush-4", supervisor.gpcsup("status", "-v", "secret").stdout)
