@@ -369,7 +369,7 @@ def faults(books, words):
 def vm(books, words):
     if build(books, "release"):
         listed = sorted((ROOT / "tests/vm").glob("run_*.py"))
-        run_commands(books, [(f"vm: {path.stem.removeprefix('run_')}", ["/usr/bin/python3", str(path)], 600)
+        run_commands(books, [(f"vm: {path.stem.removeprefix('run_')}", ["/usr/bin/python3", "-B", str(path)], 600)
                              for path in listed], words)
 
 
