@@ -18,6 +18,13 @@ namespace {
 
 Listener listeners[max_listeners];  // zero from birth, so that places never used cost no memory
 
+bool wait_for(int epoll, int operation, std::uint32_t index, std::uint32_t events) {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = index;
+    return epoll_ctl(epoll, operation, listeners[index].descriptor, &event) == 0;
+}
+
 }  // namespace
 
 Listener& Listeners::at(std::uint32_t index) {
@@ -34,27 +41,29 @@ std::uint32_t Listeners::find(std::uint64_t key) const {
 }
 
 std::uint32_t Listeners::add(std::uint64_t key, int descriptor) {
-    if (const std::uint32_t known = find(key); known != wire::no_row) {
-        remove(known);
+    std::uint32_t index = find(key);
+    const std::uint32_t held = index == wire::no_row ? 0 : listeners[index].held;
+    if (index != wire::no_row) {
+        remove(index);
+    } else {
+        index = find(0);  // a free place has key 0
     }
-    std::uint32_t index = find(0);  // a free place has key 0
     if (index == wire::no_row) {
         if (end_ == max_listeners) {
             return wire::no_row;
         }
         index = end_++;
     }
-    epoll_event event{};
-    event.events = EPOLLIN;  // level: what one round leaves behind comes again, behind the others
-    event.data.u64 = index;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0) {
+    listeners[index] = {key, descriptor, 0, held, false};
+    // Level: what one round leaves behind comes again, behind the others.
+    if (!wait_for(epoll_, EPOLL_CTL_ADD, index, EPOLLIN)) {
+        listeners[index] = {};
         return wire::no_row;
     }
     // The caller is woken on our own CPU as we go to sleep: five times faster than waking another.
     if (ioctl(descriptor, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0) {
         sync_wakeup_ = true;
     }
-    listeners[index] = {key, descriptor, 0};
     ++count_;
     return index;
 }
@@ -63,8 +72,26 @@ void Listeners::remove(std::uint32_t index) {
     Listener& listener = listeners[index];
     epoll_ctl(epoll_, EPOLL_CTL_DEL, listener.descriptor, nullptr);
     close(listener.descriptor);
+    aside_ -= listener.aside ? 1 : 0;
     listener = {};
     --count_;
+}
+
+void Listeners::set_aside(std::uint32_t index) {
+    if (!listeners[index].aside && wait_for(epoll_, EPOLL_CTL_MOD, index, 0)) {
+        listeners[index].aside = true;
+        ++aside_;
+    }
+}
+
+void Listeners::take_back(std::uint32_t share) {
+    for (std::uint32_t index = 0; index < end_ && aside_ > 0; ++index) {
+        Listener& listener = listeners[index];
+        if (listener.aside && listener.held < share && wait_for(epoll_, EPOLL_CTL_MOD, index, EPOLLIN)) {
+            listener.aside = false;
+            --aside_;
+        }
+    }
 }
 
 Received receive(int listener, seccomp_notif& notification) {

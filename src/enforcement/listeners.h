@@ -16,16 +16,22 @@ struct Listener {
     std::uint64_t key;  // 0 = free
     int descriptor;
     std::uint32_t domain;  // its row, if that row has this key
+    std::uint32_t held;    // notifications received and not answered yet
+    bool aside;            // has its share of those: not waited for until one of them is answered
 };
 
 class Listeners {
   public:
     explicit Listeners(int epoll) : epoll_(epoll) {}
 
-    // Takes the descriptor; an older one of the same key is closed. Returns the index, or no_row when there
-    // is no room.
+    // Takes the descriptor; an older one of the same key is closed, what was received from it stays counted.
+    // Returns the index, or no_row when there is no room.
     std::uint32_t add(std::uint64_t key, int descriptor);
     void remove(std::uint32_t index);
+    void set_aside(std::uint32_t index);  // hears only of its end from now on
+    // Whoever holds less than this is waited for again.
+    void take_back(std::uint32_t share);
+    [[nodiscard]] bool any_aside() const { return aside_ > 0; }
     [[nodiscard]] std::uint32_t find(std::uint64_t key) const;  // no_row = not there
     [[nodiscard]] static Listener& at(std::uint32_t index);
     [[nodiscard]] std::uint32_t count() const { return count_; }
@@ -36,6 +42,7 @@ class Listeners {
     int epoll_;
     std::uint32_t count_ = 0;
     std::uint32_t end_ = 0;  // no listener at or behind this index
+    std::uint32_t aside_ = 0;
     bool sync_wakeup_ = false;
 };
 

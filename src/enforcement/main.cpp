@@ -78,6 +78,7 @@ class Program {
         if (others) {
             hear_others();
         }
+        responder_.let_in();
         responder_.flush_wakeup();
         breather_.breathe(now_ns());
     }

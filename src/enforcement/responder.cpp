@@ -66,6 +66,13 @@ void Responder::use_supervisor_wakeup(int descriptor) {
     supervisor_wakeup_ = descriptor;
 }
 
+void Responder::let_in() {
+    if (released_ && listeners_.any_aside()) {
+        listeners_.take_back(share());
+    }
+    released_ = false;
+}
+
 void Responder::flush_wakeup() {
     if (wakeup_due_ && supervisor_wakeup_ >= 0) {
         const std::uint64_t one = 1;
@@ -74,10 +81,21 @@ void Responder::flush_wakeup() {
     }
 }
 
+void Responder::take(std::uint32_t slot, std::uint32_t listener) {
+    ++held_;
+    listener_of_[slot] = listener;
+    ++listeners_.at(listener).held;
+}
+
 void Responder::release(std::uint32_t slot) {
     set_state(table_->pending[slot], PendingState::free);
+    Listener& listener = listeners_.at(listener_of_[slot]);
+    if (listener.key == table_->pending[slot].domain_key.load()) {  // else it has gone
+        --listener.held;
+    }
     looks_[slot] = {};
     --held_;
+    released_ = true;
 }
 
 TrapClass Responder::class_of(const seccomp_data& call) const {
@@ -130,6 +148,10 @@ void Responder::serve(std::uint32_t index) {
     if (listener.key == 0 || !has_room()) {
         return;
     }
+    if (listener.held >= share()) {
+        listeners_.set_aside(index);
+        return;
+    }
     std::uint32_t slot = 0;  // the lowest free one: it is warm, and what was never needed is never touched
     while (state_of(table_->pending[slot]) != PendingState::free) {
         ++slot;
@@ -139,7 +161,7 @@ void Responder::serve(std::uint32_t index) {
     std::memset(&pending.notification, 0, sizeof(pending.notification));
     pending.domain_key.store(listener.key);
     set_state(pending, PendingState::receiving);
-    ++held_;
+    take(slot, index);
     if (receive(listener.descriptor, pending.notification) == Received::nothing) {
         release(slot);
         return;
@@ -427,6 +449,9 @@ void Responder::adopt() {
     }
     table_->tells_listened.store(1);
     held_ = 0;
+    for (std::uint32_t index = 0; index < listeners_.end(); ++index) {
+        listeners_.at(index).held = 0;
+    }
     slot_end_ = wire::pending_count;  // wherever the predecessor left something
     for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
         wire::Pending& pending = table_->pending[slot];
@@ -435,9 +460,13 @@ void Responder::adopt() {
         if (state == PendingState::free) {
             continue;
         }
-        ++held_;
         const std::uint32_t index = listeners_.find(pending.domain_key.load());
-        if (index == wire::no_row || pending.notification.id == 0) {
+        if (index == wire::no_row) {
+            set_state(pending, PendingState::free);
+            continue;
+        }
+        take(slot, index);
+        if (pending.notification.id == 0) {
             release(slot);
         } else if (state == PendingState::receiving || state == PendingState::deciding) {
             // Perhaps answered already: then the second answer gets ENOENT, and one reservation too many

@@ -34,6 +34,8 @@ class Responder {
     [[nodiscard]] std::uint64_t next_look() const {  // monotonic ns, or `never`
         return remind_at_ < next_look_ ? remind_at_ : next_look_;
     }
+    // Listeners that had their share, as soon as there is room for them again. Once a round.
+    void let_in();
     void flush_wakeup();  // tells gpcsupd, at most once a round
     // gpc-init has gone, and gpcsupd goes with it: nobody counts any more, so a full budget is refused at
     // once.
@@ -57,7 +59,10 @@ class Responder {
     void ask(std::uint32_t slot, std::uint32_t row, std::uint64_t since);
     void schedule(std::uint32_t slot, std::uint64_t at);
     void expect_supervisor();
+    void take(std::uint32_t slot, std::uint32_t listener);
     void release(std::uint32_t slot);
+    // As much as is free, so that nobody takes what the others need: whoever holds that much already waits.
+    [[nodiscard]] std::uint32_t share() const { return wire::pending_count - held_; }
     [[nodiscard]] Leaves leaves_of(const wire::Domain& domain, const wire::Pending& pending) const;
     [[nodiscard]] wire::Domain* domain_of(Listener& listener) const;
     [[nodiscard]] wire::TrapClass class_of(const seccomp_data& call) const;
@@ -67,11 +72,13 @@ class Responder {
     int supervisor_wakeup_ = -1;
     bool wakeup_due_ = false;
     bool alone_ = false;
+    bool released_ = false;       // a slot, since let_in()
     std::uint32_t held_ = 0;      // slots in use
     std::uint32_t slot_end_ = 0;  // no slot at or behind this is in use
     std::uint64_t next_look_ = never;
     std::uint64_t remind_at_ = never;  // gpcsupd may have died between hearing of a request and serving it
     Look looks_[wire::pending_count];
+    std::uint32_t listener_of_[wire::pending_count] = {};  // whose share a slot in use is of
 };
 
 }  // namespace gpcsup::enforcement

@@ -3,6 +3,7 @@
 // refused N errno N".
 //   fork, vfork, spawn, thread   COUNT times one after the other, each waited for
 //   bomb                         COUNT milliseconds: every process forks on and on, until then
+//   crowd                        COUNT threads at once, each of which asks for the CPU mask it has
 //   affinity                     asks for the CPU mask COUNT (a number in base 16) and prints "errno N mask
 //   HEX" affinity-hang                the same with the mask on a page that nobody ever fills in state prints
 //   what a service inherits: parent-death signal and scheduling policy
@@ -27,6 +28,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <vector>
 
 namespace {
 
@@ -126,6 +128,28 @@ void ask_for_mask(const void* mask, std::size_t length) {
     std::printf("errno %d mask %llx\n", error, static_cast<unsigned long long>(words[0]));
 }
 
+void* ask_for_own_mask(void*) {
+    std::uint64_t words[128] = {};
+    const long length = syscall(SYS_sched_getaffinity, 0, sizeof(words), words);
+    note(syscall(SYS_sched_setaffinity, 0, length, words) < 0 ? errno : 0);
+    return nullptr;
+}
+
+void be_a_crowd(long count) {
+    pthread_attr_t small{};
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 128 * 1024);
+    std::vector<pthread_t> threads(static_cast<std::size_t>(count));
+    for (pthread_t& thread : threads) {
+        if (const int error = pthread_create(&thread, &small, ask_for_own_mask, nullptr); error != 0) {
+            std::exit(error);
+        }
+    }
+    for (const pthread_t thread : threads) {
+        pthread_join(thread, nullptr);
+    }
+}
+
 // A page whose first touch waits for an answer that this program never gives.
 const void* hanging_page() {
     const int watcher = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC));
@@ -180,6 +204,8 @@ int main(int count, char** arguments) {
         repeat(number, thread_once);
     } else if (std::strcmp(mode, "bomb") == 0) {
         explode(now_ms() + number);
+    } else if (std::strcmp(mode, "crowd") == 0) {
+        be_a_crowd(number);
     } else if (std::strcmp(mode, "affinity") == 0) {
         const std::uint64_t mask = std::strtoull(arguments[2], nullptr, 16);
         ask_for_mask(&mask, sizeof(mask));

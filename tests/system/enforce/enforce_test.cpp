@@ -237,6 +237,27 @@ TEST_CASE("while gpcsupd is away the edge waits and nothing fails") {
     wait_for_end(free.started);
 }
 
+TEST_CASE("callers of one service that wait for an answer leave room for everybody else's") {
+    constexpr long crowd_size = wire::pending_count + 88;
+    Stage stage;
+    Service crowd = stage.start(forker("crowd", crowd_size), 2, {TrapClass::affinity});
+    Service neighbour = stage.start(forker("fork", 300), 3, {TrapClass::task});
+    stage.pause_supervisor();
+    Stage::go(crowd);
+    const bool filled = stage.received_settles(wire::pending_count / 2, 60s);
+    Stage::go(neighbour);
+    const bool went_on = readable(neighbour.output.get(), 60s);
+    stage.resume_supervisor();
+    CHECK(filled);
+    CHECK(went_on);
+    CHECK(score_of(read_all(neighbour.output)).refused == 0);
+    const Score score = score_of(read_all(crowd.output));
+    CHECK(score.made == crowd_size);
+    CHECK(score.refused == 0);
+    wait_for_end(crowd.started);
+    wait_for_end(neighbour.started);
+}
+
 TEST_CASE("a wake-up that died with its gpcsupd is given again") {
     Stage stage;
     stage.limit(2, 2);

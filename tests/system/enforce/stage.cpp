@@ -320,6 +320,20 @@ void Stage::kill_enforcer() {
     syscall(SYS_pidfd_send_signal, enforcer_.get(), SIGKILL, nullptr, 0);
 }
 
+bool Stage::received_settles(std::uint64_t least, std::chrono::milliseconds within) const {
+    const auto end = std::chrono::steady_clock::now() + within;
+    std::uint64_t before = 0;
+    while (std::chrono::steady_clock::now() < end) {
+        const std::uint64_t now = received();
+        if (now >= least && now == before) {
+            return true;
+        }
+        before = now;
+        poll(nullptr, 0, 200);
+    }
+    return false;
+}
+
 bool Stage::all_listeners_dropped(std::chrono::milliseconds within) {
     const auto end = std::chrono::steady_clock::now() + within;
     while (std::chrono::steady_clock::now() < end) {

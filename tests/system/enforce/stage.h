@@ -113,6 +113,8 @@ class Stage final : public launch::AffinityRules {
     void kill_enforcer();
     [[nodiscard]] bool fifo() const { return client_->table().scheduling.load() == 1; }
     [[nodiscard]] std::uint64_t received() const { return client_->table().received.load(); }
+    // At least that many have been received, and then no more for a moment.
+    [[nodiscard]] bool received_settles(std::uint64_t least, std::chrono::milliseconds within) const;
     [[nodiscard]] std::uint64_t recounts() const { return recounts_; }
     [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
     [[nodiscard]] bool all_listeners_dropped(std::chrono::milliseconds within);
