@@ -33,6 +33,7 @@ inline constexpr EventName event_names[] = {
     {"hierarchy-rebound", "a hierarchy has other controllers"},
     {"hierarchy-removed", "a hierarchy was removed"},
     {"journal-cut", "the journal ended in a record that was not whole"},
+    {"keep-refused", "gpc-init has no room for what a successor of gpcsupd would need, and why"},
     {"kill-survivor", "a process that SIGKILL did not end in time, and why"},
     {"placed", "a placement rule moved a process"},
     {"refused", "a limit refused something"},

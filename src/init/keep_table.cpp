@@ -10,10 +10,9 @@ namespace gpcsup::init {
 namespace {
 
 constexpr const char* class_names[] = {
-    "exit ring",         "start slots",    "enforcement table", "process table",
-    "journal",           "control socket", "notify socket",     "connector",
-    "taskstats",         "log pipe",       "log writer",        "listener",
-    "supervisor wakeup", "enforce wakeup", "handover",          "stored",
+    "exit ring",      "start slots",   "enforcement table", "process table",  "journal",
+    "control socket", "notify socket", "connector",         "taskstats",      "log pipe",
+    "log writer",     "listener",      "supervisor wakeup", "enforce wakeup", "handover",
 };
 static_assert(sizeof class_names / sizeof class_names[0] == static_cast<unsigned>(wire::KeepClass::count_));
 

@@ -1,6 +1,7 @@
 #include "init/protocol.h"
 
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +29,10 @@ constexpr Nanoseconds denied_pause = 50 * millisecond;
 constexpr Nanoseconds silence_allowed = 500 * millisecond;
 constexpr std::uint64_t class_masks[helper_count] = {wire::supervisor_classes, wire::enforce_classes,
                                                      wire::log_classes};
+constexpr std::uint64_t countless_classes = wire::class_bit(KeepClass::log_pipe) |
+                                            wire::class_bit(KeepClass::log_writer) |
+                                            wire::class_bit(KeepClass::listener);
+constexpr char too_many[] = "too many descriptors are open (RLIMIT_NOFILE)";
 constexpr std::uint64_t own_classes =
     wire::class_bit(KeepClass::exit_ring) | wire::class_bit(KeepClass::supervisor_wakeup) |
     wire::class_bit(KeepClass::enforce_wakeup) | wire::class_bit(KeepClass::handover);
@@ -96,12 +101,22 @@ void answer(Helper& helper, const KeepMessage& message, int descriptor) {
     helper.answer.waiting = 1;
 }
 
-// "It is not kept": to the one who wanted it kept or gathered.
-void answer_dropped(Helper& helper, const KeepMessage& request) {
+// To the one who wanted it kept.
+void answer_keep(Helper& helper, const KeepMessage& request, KeepVerb verb) {
     KeepMessage message;
-    message.verb = KeepVerb::dropped;
+    message.verb = verb;
     message.key = request.key;
+    message.argument = request.argument;
     answer(helper, message, -1);
+}
+
+// There is no end of units and filtered starts. They must not take the last numbers: a helper's successor
+// could not be started.
+bool takes_reserve(KeepClass keep_class, int descriptor) {
+    constexpr rlim_t reserve = 16;
+    rlimit limit{};
+    return (wire::class_bit(keep_class) & countless_classes) != 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+           static_cast<rlim_t>(descriptor) + reserve >= limit.rlim_cur;
 }
 
 // May this helper change what is kept under KEY?
@@ -137,8 +152,9 @@ void keep(State& state, HelperKind kind, const Received& received) {
     if (!may_change(kind, request.key)) {
         problem = "it may not";
     } else if (received.descriptor < 0) {
-        problem = received.truncated ? "too many descriptors are open (RLIMIT_NOFILE)"
-                                     : "no descriptor came with it";
+        problem = received.truncated ? too_many : "no descriptor came with it";
+    } else if (takes_reserve(request.key.keep_class, received.descriptor)) {
+        problem = too_many;
     }
     std::uint32_t row = KeepTable::no_row;
     if (problem == nullptr) {
@@ -155,8 +171,11 @@ void keep(State& state, HelperKind kind, const Received& received) {
         if (received.descriptor >= 0) {
             close(received.descriptor);
         }
-        answer_dropped(helper, request);
+        answer_keep(helper, request, KeepVerb::dropped);
         return;
+    }
+    if (request.argument != 0) {
+        answer_keep(helper, request, KeepVerb::kept);
     }
     tell_others(state, &helper, row, row_message(state, row), state.table.numbers[row]);
 }
@@ -181,26 +200,6 @@ void drop(State& state, HelperKind kind, const KeepMessage& request) {
     tell_others(state, &helper_of(state, kind), row, message, -1);
 }
 
-// gpc-init is an ancestor of every service, so Yama lets it take what gpcsupd, a sibling, may not.
-void gather(Helper& helper, const KeepMessage& request) {
-    pid_t pid = static_cast<pid_t>(request.argument >> 32);
-    int wanted = static_cast<int>(request.argument & 0xffffffff);
-    int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    int descriptor = pidfd < 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, wanted, 0));
-    if (pidfd >= 0) {
-        close(pidfd);
-    }
-    if (descriptor < 0) {
-        answer_dropped(helper, request);
-        return;
-    }
-    KeepMessage message;
-    message.verb = KeepVerb::deliver;
-    message.key = request.key;
-    memcpy(message.name, request.name, sizeof message.name);
-    answer(helper, message, descriptor);
-}
-
 void obey_supervisor(State& state, const KeepMessage& message, Wishes& wishes) {
     Helper& helper = helper_of(state, HelperKind::supervisor);
     switch (message.verb) {
@@ -218,9 +217,6 @@ void obey_supervisor(State& state, const KeepMessage& message, Wishes& wishes) {
             break;
         case KeepVerb::reexec:
             wishes.reexec = true;
-            break;
-        case KeepVerb::gather:
-            gather(helper, message);
             break;
         case KeepVerb::helper:
             if (message.argument < helper_count) {
@@ -336,18 +332,19 @@ void listen_to_handover(State& state) {
             return;
         }
         if (received.got == Got::malformed) {
-            say("a handover without its two descriptors%s",
-                received.truncated ? ": too many descriptors are open (RLIMIT_NOFILE)" : "");
+            say("a handover without its two descriptors: %s", received.truncated ? too_many : "malformed");
             continue;
         }
         wire::KeepKey key{KeepClass::listener, 0, received.message.listener_key};
         char name[KeepTable::name_size] = {};
-        std::uint32_t row = received.message.version == wire::keep_version
+        const bool room = !takes_reserve(KeepClass::listener, received.listener);
+        std::uint32_t row = room && received.message.version == wire::keep_version
                                 ? state.table.put(key, name, received.listener)
                                 : KeepTable::no_row;
         if (row == KeepTable::no_row) {
             // No acknowledgement: gpc-exec sees the closed end and reports the step `handover`.
-            say("cannot keep the listener %llu", static_cast<unsigned long long>(key.id));
+            say("cannot keep the listener %llu: %s", static_cast<unsigned long long>(key.id),
+                room ? "the table is full" : too_many);
             close(received.listener);
         } else {
             tell_others(state, nullptr, row, row_message(state, row), received.listener);

@@ -46,6 +46,7 @@ class Journal {
 
     // True when more than `growth_limit` bytes were appended since the last compaction.
     [[nodiscard]] bool wants_compaction() const { return end_ - compacted_end_ > growth_limit; }
+    void postpone_compaction() { compacted_end_ = end_; }  // until it has grown as much again
     // A successor with the same numbering: the newest `history` events as past, then what `write_states`
     // appends by state(). The caller keeps the new descriptor with gpc-init and only then drops this journal.
     base::Result<Journal> compacted(const std::function<base::Result<>(Journal&)>& write_states) const;

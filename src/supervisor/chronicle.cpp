@@ -126,9 +126,19 @@ void Chronicle::compact_when_grown() {
     if (!successor) {
         return;  // the old journal is whole and goes on growing; the next append says if it cannot
     }
-    if (keeper_.keep(wire::KeepClass::journal, 0, "journal", successor->descriptor())) {
+    auto kept = keeper_.keep(wire::KeepClass::journal, 0, "journal", successor->descriptor());
+    if (kept) {
         journal_ = std::move(*successor);
+        return;
     }
+    // What is not kept a successor does not see: the old one goes on. gpc-init has it still, or again, if it
+    // was only late.
+    if (kept.error().code == ETIMEDOUT) {
+        (void)keeper_.keep(wire::KeepClass::journal, 0, "journal", journal_.descriptor());
+    }
+    journal_.postpone_compaction();
+    fmt::print(stderr, "gpcsupd: {}\n", kept.error().message());
+    note("keep-refused", {{"what", "journal"}, {"reason", kept.error().message()}});
 }
 
 base::Result<std::pair<std::string, std::uint64_t>> Chronicle::lines(std::uint64_t since,

@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 namespace gpcsup::supervisor {
@@ -11,6 +13,7 @@ namespace gpcsup::supervisor {
 namespace {
 
 constexpr char init_name[] = "gpc-init";
+constexpr std::chrono::seconds answer_patience{5};
 
 base::Result<> wait_for(int descriptor, short events, int timeout_ms) {
     pollfd one{descriptor, events, 0};
@@ -27,6 +30,22 @@ base::Result<> wait_for(int descriptor, short events, int timeout_ms) {
 }  // namespace
 
 base::Result<std::optional<KeeperLink::Arrival>> KeeperLink::receive() {
+    if (!waiting_.empty()) {
+        std::optional<Arrival> first(std::move(waiting_.front()));
+        waiting_.pop_front();
+        return first;
+    }
+    return receive_now();
+}
+
+void KeeperLink::on_waiting(std::function<void()> call) {
+    on_waiting_ = std::move(call);
+    if (!waiting_.empty()) {
+        on_waiting_();
+    }
+}
+
+base::Result<std::optional<KeeperLink::Arrival>> KeeperLink::receive_now() {
     Arrival arrival;
     iovec data{&arrival.message, sizeof arrival.message};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
@@ -102,8 +121,43 @@ base::Result<> KeeperLink::keep(wire::KeepClass keep_class, std::uint64_t id, st
     wire::KeepMessage message;
     message.verb = wire::KeepVerb::keep;
     message.key = {keep_class, 0, id};
+    message.argument = ++last_question_;
     std::memcpy(message.name, name.data(), std::min(name.size(), sizeof message.name - 1));
-    return transmit(message, descriptor);
+    if (auto sent = transmit(message, descriptor); !sent) {
+        return sent;
+    }
+    auto answered = await_answer(message);
+    if (!waiting_.empty() && on_waiting_) {
+        on_waiting_();
+    }
+    return answered;
+}
+
+base::Result<> KeeperLink::await_answer(const wire::KeepMessage& request) {
+    const auto deadline = std::chrono::steady_clock::now() + answer_patience;
+    while (true) {
+        auto arrival = receive_now();
+        if (!arrival) {
+            return base::pass(arrival);
+        }
+        if (!*arrival) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+            if (auto ready = wait_for(socket_.get(), POLLIN, std::max(0, static_cast<int>(left.count())));
+                !ready) {
+                return ready;
+            }
+            continue;
+        }
+        const wire::KeepMessage& answer = (*arrival)->message;
+        if (answer.argument == request.argument && answer.verb == wire::KeepVerb::kept) {
+            return {};
+        }
+        if (answer.argument == request.argument && answer.verb == wire::KeepVerb::dropped) {
+            return base::fail(EMFILE, "have gpc-init keep", request.name);
+        }
+        waiting_.push_back(std::move(**arrival));
+    }
 }
 
 base::Result<> KeeperLink::drop(wire::KeepClass keep_class, std::uint64_t id) {

@@ -1,9 +1,10 @@
 #pragma once
 // gpcsupd's end of the channel to gpc-init (wire/keep.h): what gpc-init kept for us, and our requests to it.
 // It decides nothing. Requests are small datagrams to a parent that always reads; a full socket is waited
-// for, at most a second at a time.
+// for, at most a second at a time, and the answer to keep() for five.
 
 #include <cerrno>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -44,15 +45,24 @@ class KeeperLink {
         return error.code == EPIPE || error.code == ECONNRESET;
     }
 
+    // Once it returns well, gpc-init has it. EMFILE: it has no room; an older one of the same key stays.
     base::Result<> keep(wire::KeepClass keep_class, std::uint64_t id, std::string_view name, int descriptor);
+    // `call` is called when messages came while keep() waited for its answer: receive() has them, and no
+    // descriptor tells of it.
+    void on_waiting(std::function<void()> call);
     base::Result<> drop(wire::KeepClass keep_class, std::uint64_t id);
     base::Result<> send(wire::KeepVerb verb, std::uint64_t argument = 0);
 
   private:
+    base::Result<std::optional<Arrival>> receive_now();
+    base::Result<> await_answer(const wire::KeepMessage& request);
     base::Result<> transmit(const wire::KeepMessage& message, int descriptor);
 
     base::Fd socket_;
     std::map<std::pair<wire::KeepClass, std::uint64_t>, Kept> kept_;
+    std::deque<Arrival> waiting_;  // no more than gpc-init sends before an answer that it owes
+    std::function<void()> on_waiting_;
+    std::uint64_t last_question_ = 0;
 };
 
 }  // namespace gpcsup::supervisor

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace gpcsup::supervisor {
 
@@ -25,11 +26,13 @@ base::Result<int> LogPipes::writer(const std::string& unit) {
     }
     base::Fd reader(ends[0]);
     Pipe pipe{++last_number_, base::Fd(ends[1])};
-    if (auto kept = keeper_.keep(wire::KeepClass::log_pipe, pipe.number, unit, reader.get()); !kept) {
-        return base::pass(kept);
-    }
-    if (auto kept = keeper_.keep(wire::KeepClass::log_writer, pipe.number, unit, pipe.writer.get()); !kept) {
-        return base::pass(kept);
+    // Without a keeper for both ends the service would get SIGPIPE when we or gpc-logd die.
+    for (const auto& [keep_class, end] : {std::pair(wire::KeepClass::log_pipe, reader.get()),
+                                          std::pair(wire::KeepClass::log_writer, pipe.writer.get())}) {
+        if (auto kept = keeper_.keep(keep_class, pipe.number, unit, end); !kept) {
+            forget(pipe.number);
+            return base::fail(kept.error().code, "have gpc-init keep", "the log pipe of " + unit);
+        }
     }
     return pipes_.emplace(unit, std::move(pipe)).first->second.writer.get();
 }
@@ -47,10 +50,14 @@ void LogPipes::remove(const std::string& unit) {
     if (known == pipes_.end()) {
         return;
     }
-    // A keeper that does not hear this is gone, and gpcsupd ends with it.
-    (void)keeper_.drop(wire::KeepClass::log_writer, known->second.number);
-    (void)keeper_.drop(wire::KeepClass::log_pipe, known->second.number);
+    forget(known->second.number);
     pipes_.erase(known);
+}
+
+// A keeper that does not hear this is gone, and gpcsupd ends with it.
+void LogPipes::forget(std::uint32_t number) {
+    (void)keeper_.drop(wire::KeepClass::log_writer, number);
+    (void)keeper_.drop(wire::KeepClass::log_pipe, number);
 }
 
 }  // namespace gpcsup::supervisor

@@ -17,7 +17,7 @@ class LogPipes {
 
     void adopt();  // what gpc-init kept for a predecessor
     // The write end for the unit's standard output and error; this object owns it. EMFILE: too many
-    // descriptors.
+    // descriptors, here or in gpc-init.
     base::Result<int> writer(const std::string& unit);
     // Bytes that the unit has written and gpc-logd has not read yet.
     [[nodiscard]] std::uint64_t waiting(std::string_view unit) const;
@@ -31,6 +31,8 @@ class LogPipes {
         std::uint32_t number = 0;  // under which gpc-init keeps both ends
         base::Fd writer;
     };
+    void forget(std::uint32_t number);
+
     KeeperLink& keeper_;
     std::map<std::string, Pipe, std::less<>> pipes_;
     std::uint32_t last_number_ = 0;

@@ -137,6 +137,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     base::Fd control_socket_;
     base::Fd notify_socket_;
     Watch keeper_watch_;
+    Watch keeper_waiting_;
     Watch notify_watch_;
     Watch tidy_watch_;
     std::optional<wire::StopHow> ending_;

@@ -318,6 +318,12 @@ base::Result<> Supervisor::watch_sockets() {
     }
     tidy_watch_ = std::move(*tidy);
     keeper_watch_ = std::move(*keeper);
+    auto waiting = loop_->on_time(EventLoop::Priority::keeper, [this] { hear_keeper(); });
+    if (!waiting) {
+        return base::pass(waiting);
+    }
+    keeper_waiting_ = std::move(*waiting);
+    keeper_.on_waiting([this] { loop_->arm(keeper_waiting_, monotonic_now_ns()); });
     requests_ = std::make_unique<Requests>(*this);
     static_cast<Requests&>(*requests_).adopt_owners(recorded_);
     server_ = std::make_unique<control::Server>(loop_->handle(), control_socket_.get(), *requests_);

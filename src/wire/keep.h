@@ -34,7 +34,6 @@ enum class KeepClass : std::uint32_t {
     supervisor_wakeup,  // eventfd: gpc-enforce has parked something for gpcsupd; made by gpc-init; id 0
     enforce_wakeup,     // eventfd: gpcsupd has answered something parked; made by gpc-init; id 0
     handover,           // SOCK_SEQPACKET end on which gpc-exec reaches gpc-init; made by gpc-init; id 0
-    stored,             // a service's own file descriptor store; id = unit number << 32 | index
     count_
 };
 
@@ -55,14 +54,15 @@ enum class KeepVerb : std::uint32_t {
                 // later change
     delivered,  // the set is complete; argument = its number
     dropped,    // (key) is kept no longer: close it. Also the answer to a `keep` that was refused (table or
-                // descriptors full)
+                // descriptors full): argument = that of the `keep`
     ping,    // answer with pong. Only gpcsupd is pinged (one every 20 s: the heartbeat; every 5 s after one
              // unanswered)
     signal,  // argument = a signal gpc-init received that the supervisor decides about (SIGTERM, SIGINT,
              // SIGPWR, SIGHUP…)
     exited,  // the exit ring has new records (at most one such message is outstanding: cleared by `drained`)
     // helper → gpc-init
-    keep,   // one descriptor attached: keep it under (key); replaces an older one of the same key
+    keep,   // one descriptor attached: keep it under (key); replaces an older one of the same key.
+            // argument = 0, or a number of the helper's own: then `kept` or `dropped` is answered, with it
     drop,   // forget (key). A log_pipe is kept until gpc-logd, told `dropped`, has emptied it and drops it as
             // well
     pong,   // answer to ping
@@ -70,8 +70,7 @@ enum class KeepVerb : std::uint32_t {
     drained,  // the exit ring has been folded: send `exited` again for the next record
     stop,     // argument = StopHow; final step, only from gpcsupd, when every service is gone
     reexec,   // replace gpc-init by a fresh image of itself, keeping everything
-    gather,   // argument = pid << 32 | fd: pidfd_getfd on my behalf; answer: `deliver` with (key) or
-              // `dropped`. Not kept
+    kept,     // gpc-init → helper: the answer to a `keep` with an argument, when it is done
     helper,   // argument = a HelperKind to start now (logd, enforce); they are started on demand and kept
               // running
 };

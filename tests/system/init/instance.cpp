@@ -106,6 +106,21 @@ void Part::drop(wire::KeepClass keep_class, std::uint64_t id) {
     send_message(message, -1);
 }
 
+// It answers what it cannot do.
+void Part::settle() {
+    static std::uint64_t questions = 0;
+    wire::KeepMessage message;
+    message.verb = wire::KeepVerb::keep;
+    message.key = {wire::KeepClass::exit_ring, 0, 0};
+    message.argument = ++questions + (std::uint64_t{1} << 32);
+    send_message(message, -1);
+    std::optional<Letter> answer;
+    do {
+        answer = receive();
+        REQUIRE(answer);
+    } while (answer->message.argument != message.argument);
+}
+
 std::optional<Letter> Part::receive(milliseconds time) {
     if (!await_readable(keeper_.get(), time)) {
         return std::nullopt;

@@ -41,6 +41,7 @@ class Part {
     void keep(wire::KeepClass keep_class, std::uint64_t id, int descriptor, const std::string& name = {});
     void drop(wire::KeepClass keep_class, std::uint64_t id);
     void send_message(const wire::KeepMessage& message, int descriptor);
+    void settle();  // all that was sent before has been dealt with
     // The next message, or nothing within the time or at the end of the channel.
     std::optional<Letter> receive(milliseconds time = patience);
     // The next message with this verb; pings are answered, others passed over.

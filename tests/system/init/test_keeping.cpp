@@ -110,8 +110,8 @@ TEST_CASE("kept descriptors outlive a helper, a replacement of gpc-init and its 
     base::Fd forgotten = make_memory("forgotten");
     part->keep(KeepClass::journal, 0, older.get(), "older");
     part->keep(KeepClass::journal, 0, journal.get(), "the journal");
-    part->keep(KeepClass::stored, 7, forgotten.get());
-    part->drop(KeepClass::stored, 7);
+    part->keep(KeepClass::log_writer, 7, forgotten.get());
+    part->drop(KeepClass::log_writer, 7);
     pid_t service = 0;
     base::Fd orphans = part->start_service(service);
 
@@ -122,15 +122,13 @@ TEST_CASE("kept descriptors outlive a helper, a replacement of gpc-init and its 
         REQUIRE(init.await_words("back, with"));
     } else {
         // What it was told before it is hit is done first: ask for something and see the answer.
-        part->send(KeepVerb::gather, std::uint64_t{0xffff} << 32);
-        REQUIRE(part->await(KeepVerb::dropped));
+        part->settle();
         kill(init.pid(), event == "segv" ? SIGSEGV : SIGABRT);
         REQUIRE(init.await_words("back, with"));
     }
     if (event != "kill") {
         CHECK(is_alive(part->pid()));  // the same gpcsupd, on the same channel
-        part->send(KeepVerb::gather, std::uint64_t{0xffff} << 32);
-        REQUIRE(part->await(KeepVerb::dropped));
+        part->settle();
         kill(part->pid(), SIGKILL);
     }
     part.emplace(init.await_helper("gpcsupd"));
@@ -163,8 +161,7 @@ TEST_CASE("three fatal signals within ten seconds end it, and everything below i
     for (int strike = 0; strike < 3; ++strike) {
         kill(init.pid(), SIGSEGV);
         if (strike < 2) {
-            part.send(KeepVerb::gather, std::uint64_t{0xffff} << 32);
-            REQUIRE(part.await(KeepVerb::dropped));
+            part.settle();
         }
     }
     std::optional<int> status = init.await_end();
@@ -223,8 +220,7 @@ TEST_CASE("a helper that did not read gets the whole set once more") {
         supervisor.keep(KeepClass::log_pipe, id, pipe.get(), "unit" + std::to_string(id));
     }
     supervisor.drop(KeepClass::log_pipe, 3);
-    supervisor.send(KeepVerb::gather, std::uint64_t{0xffff} << 32);
-    REQUIRE(supervisor.await(KeepVerb::dropped));  // all of it has been taken in
+    supervisor.settle();  // all of it has been taken in
     std::map<std::uint64_t, std::string> names;
     bool complete = false;
     while (!complete) {
@@ -244,21 +240,28 @@ TEST_CASE("a helper that did not read gets the whole set once more") {
     CHECK(letter->message.key.id == count + 1);
 }
 
-TEST_CASE("gather fetches a service's descriptor") {
+TEST_CASE("a helper that asks is told what is kept and what is not") {
     const uid_t user = GENERATE(from_range(identities()));
     Instance init({.user = user});
     Part part(init.await_helper("gpcsupd"));
     part.receive_set();
+    base::Fd journal = make_memory("journal");
     wire::KeepMessage request;
-    request.verb = KeepVerb::gather;
-    request.key = {KeepClass::listener, 0, 9};
-    request.argument = static_cast<std::uint64_t>(part.pid()) << 32 | STDERR_FILENO;
-    part.send_message(request, -1);
-    std::optional<Letter> letter = part.await(KeepVerb::deliver);
+    request.verb = KeepVerb::keep;
+    request.argument = 17;
+    request.key = {KeepClass::journal, 0, 0};
+    part.send_message(request, journal.get());
+    std::optional<Letter> letter = part.receive();
     REQUIRE(letter);
-    CHECK(letter->message.key.id == 9);
-    base::Fd words(open((init.directory() + "/words").c_str(), O_RDONLY | O_CLOEXEC));
-    CHECK(inode(letter->descriptor.get()) == inode(words.get()));
+    CHECK(letter->message.verb == KeepVerb::kept);
+    CHECK(letter->message.argument == 17);
+    CHECK(letter->message.key.keep_class == KeepClass::journal);
+    request.argument = 18;
+    part.send_message(request, -1);
+    letter = part.receive();
+    REQUIRE(letter);
+    CHECK(letter->message.verb == KeepVerb::dropped);
+    CHECK(letter->message.argument == 18);
 }
 
 TEST_CASE("with too few descriptors it says so, refuses what it cannot keep, and lives") {
@@ -268,12 +271,24 @@ TEST_CASE("with too few descriptors it says so, refuses what it cannot keep, and
     part.send(KeepVerb::ready);
     base::Fd memory = make_memory("stored");
     for (std::uint64_t id = 1; id <= 80; ++id) {
-        part.keep(KeepClass::stored, id, memory.get(), "stored");
+        part.keep(KeepClass::log_writer, id, memory.get(), "stored");
     }
     REQUIRE(part.await(KeepVerb::dropped));
     CHECK(init.await_words("too many descriptors are open"));
+    // What there is one of finds room still, and so does the socket of a successor.
+    part.settle();
+    part.keep(KeepClass::journal, 0, memory.get());
+    part.settle();
+    CHECK(init.words().find("cannot keep journal") == std::string::npos);
+    {
+        kill(part.pid(), SIGKILL);
+        Part another(init.await_helper("gpcsupd"));
+        CHECK(find(another.receive_set(), KeepClass::journal) != nullptr);
+        part = std::move(another);
+        part.send(KeepVerb::ready);
+    }
     for (std::uint64_t id = 1; id <= 60; ++id) {
-        part.drop(KeepClass::stored, id);
+        part.drop(KeepClass::log_writer, id);
     }
     kill(part.pid(), SIGKILL);
     Part next(init.await_helper("gpcsupd"));

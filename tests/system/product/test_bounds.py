@@ -79,6 +79,26 @@ class Edges(Case):
         supervisor.gpcsup("start", waiting)
         self.assertEqual("active", supervisor.unit(waiting)["state"])
 
+    def test_a_start_whose_log_gpc_init_cannot_keep_is_refused(self):
+        """It would get SIGPIPE as soon as gpcsupd dies. A unit that has ended costs gpc-init two numbers and us one."""
+        ended = {f"u{number:02}": 'enabled = false\n[service]\ntype = "oneshot"\ncommand = ["true"]\n' for number in range(70)}
+        writer = 'enabled = false\n[service]\ncommand = ["sh", "-c", "while :; do echo x; sleep 0.05; done"]\n'
+        supervisor = self.supervise(ended | {"early": writer, "late": writer},
+                                    limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+        supervisor.gpcsup("start", "early")
+        for name in ended:
+            supervisor.gpcsup("start", name, check=False)
+        refused = [unit for unit in supervisor.json("list")["units"] if unit["state"] == "failed"]
+        self.assertGreater(len(refused), 3)
+        for unit in refused:
+            self.assertIn("gpc-init", unit["reason"])
+            self.assertIn("log pipe of " + unit["name"], unit["reason"])
+        self.assertNotEqual(0, supervisor.gpcsup("start", "late", check=False).returncode)
+        main = supervisor.unit("early")["pid"]
+        os.kill(supervisor.supervisor_pid(), harness.signal.SIGKILL)
+        self.assertFalse(harness.wait_gone(main, 2))
+        self.assertEqual(("active", main), (supervisor.unit("early")["state"], supervisor.unit("early")["pid"]))
+
     def test_a_broken_unit_is_shown_and_the_others_run(self):
         supervisor = self.supervise({"good": SLEEPER, "bad": '[service]\ncomand = ["x"]\n'})
         supervisor.gpcsup("start", "good")
