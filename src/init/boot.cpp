@@ -111,15 +111,17 @@ void raise_loopback() {
 }  // namespace
 
 void ensure_standard_descriptors() {
-    for (;;) {
-        int null = open("/dev/null", O_RDWR);
-        if (null < 0) {
-            return;
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int instead = null >= 0 ? null : open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        struct stat about {};
+        const bool missing = number == instead || fstat(number, &about) < 0;
+        if (missing || (S_ISDIR(about.st_mode) && null >= 0)) {
+            number == instead ? fcntl(number, F_SETFD, 0) : dup2(instead, number);
         }
-        if (null > STDERR_FILENO) {
-            close(null);
-            return;
-        }
+    }
+    if (instead > STDERR_FILENO) {
+        close(instead);
     }
 }
 
@@ -134,6 +136,7 @@ Role prepare_system() {
             say("cannot mount %s: %s", wanted.place, error_text(errno));
         }
     }
+    ensure_standard_descriptors();
     return in_first_pid_namespace() ? Role::machine : Role::container;
 }
 

@@ -10,7 +10,8 @@ namespace gpcsup::init {
 Role prepare_system();
 // Console, Ctrl-Alt-Del, host name, loopback.
 void prepare_machine(Role role);
-// Descriptors 0 to 2 exist, whoever started us.
+// Descriptors 0 to 2 exist, whoever started us: nothing of ours gets one of these numbers. Before /dev is
+// mounted a directory stands in for /dev/null; called again afterwards, it is replaced.
 void ensure_standard_descriptors();
 
 }  // namespace gpcsup::init

@@ -33,6 +33,7 @@ class Loop {
     Loop(State& state, wire::ExitRing& ring, int signals) : state_(state), ring_(ring), signals_(signals) {}
 
     [[noreturn]] void run() {
+        fulfil();  // what the image before was asked for and waited with
         for (;;) {
             start_due(state_);
             tell_all();
@@ -149,7 +150,7 @@ class Loop {
     }
 
     void fulfil() {
-        if (wishes_.stop) {
+        if (state_.stop.wished != 0) {
             stop();
         }
         if (wishes_.reexec) {
@@ -166,15 +167,15 @@ class Loop {
     // Refuses what makes no sense here; else waits until gpc-logd can take up what is still in the pipes, and
     // ends.
     void stop() {
-        const bool exits = wishes_.how == wire::StopHow::exit;
+        const bool exits = state_.stop.how == wire::StopHow::exit;
         if (exits && state_.role == Role::machine) {
             say("gpcsupd asked the machine's first process to exit: refused");
-            wishes_.stop = false;
+            state_.stop.wished = 0;
         } else if (!exits && state_.role == Role::subreaper) {
             say("gpcsupd asked a process that is not PID 1 to stop the machine: refused");
-            wishes_.stop = false;
+            state_.stop.wished = 0;
         } else if (logs_are_served() || now() >= stop_by_) {
-            exits ? leave(state_, wishes_.status) : stop_system(state_, wishes_.how);
+            exits ? leave(state_, state_.stop.status) : stop_system(state_, state_.stop.how);
         }
     }
 

@@ -70,8 +70,7 @@ unsigned read_mounts() {
         decode(place);
         const Mount mount{place, type, says_read_only(options)};
         const bool root = strcmp(place, "/") == 0;
-        const bool early = strcmp(place, "/run") == 0 || strncmp(place, "/dev", 4) == 0;
-        if (!early && !(root && mount.read_only)) {
+        if (!is_early(place) && !(root && mount.read_only)) {
             mounts[count++] = mount;
         }
     }
@@ -79,6 +78,10 @@ unsigned read_mounts() {
 }
 
 }  // namespace
+
+bool is_early(const char* place) {
+    return strcmp(place, "/run") == 0 || strcmp(place, "/dev") == 0 || strncmp(place, "/dev/", 5) == 0;
+}
 
 void end_mount(const Mount& mount) {
     const bool root = strcmp(mount.place, "/") == 0;

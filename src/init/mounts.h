@@ -19,6 +19,9 @@ struct Mount {
 // dead disk: runs in a child.
 void end_mount(const Mount& mount);
 
+// Mounted before anything else, and needed by whatever ends the rest: kernel interfaces and /run.
+bool is_early(const char* place);
+
 enum class Round { useful, over };
 
 // The mounts that keep data, last mounted first, read anew each round as unmounting one may free another. It

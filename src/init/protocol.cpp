@@ -211,9 +211,8 @@ void obey_supervisor(State& state, const KeepMessage& message, Wishes& wishes) {
             wishes.drained = true;
             break;
         case KeepVerb::stop:
-            wishes.stop = true;
-            wishes.how = static_cast<wire::StopHow>(message.argument & 0xffffffff);
-            wishes.status = static_cast<int>(message.argument >> 32);
+            state.stop = {1, static_cast<std::int32_t>(message.argument >> 32),
+                          static_cast<wire::StopHow>(message.argument & 0xffffffff)};
             break;
         case KeepVerb::reexec:
             wishes.reexec = true;

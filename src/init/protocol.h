@@ -7,13 +7,10 @@
 
 namespace gpcsup::init {
 
-// What a helper asked for that is not done on the spot.
+// What a helper asked for that is not done on the spot. (The wish to stop is in State.)
 struct Wishes {
     bool drained = false;  // the exit ring has room again
     bool reexec = false;
-    bool stop = false;
-    wire::StopHow how = wire::StopHow::exit;
-    int status = 0;
 };
 
 // Descriptors that gpc-init itself makes for its helpers: the wakeup eventfds, the handover socketpair.

@@ -6,7 +6,6 @@
 #include <sys/reboot.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,6 +18,7 @@
 #include "init/proc.h"
 #include "init/runtime.h"
 #include "init/say.h"
+#include "init/step.h"
 
 namespace gpcsup::init {
 
@@ -29,31 +29,6 @@ constexpr Nanoseconds term_patience = 5 * second;
 constexpr Nanoseconds kill_patience = 5 * second;
 constexpr Nanoseconds sync_patience = 60 * second;
 constexpr int container_reboot_status = 133;  // what systemd-nspawn and others take for "start me again"
-
-// Waits for children (SIGCHLD is blocked) and reaps them until PID has gone (0: until there is none) or
-// DEADLINE.
-Emptied reap_until(pid_t pid, Nanoseconds deadline) {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    for (;;) {
-        pid_t gone = 0;
-        while ((gone = static_cast<pid_t>(waitpid(-1, nullptr, WNOHANG | __WALL))) > 0) {
-            if (gone == pid) {
-                return Emptied::yes;
-            }
-        }
-        if (gone < 0 && errno == ECHILD) {
-            return Emptied::yes;
-        }
-        const Nanoseconds time = now();
-        if (time >= deadline) {
-            return Emptied::no;
-        }
-        timespec left = to_timespec(deadline - time);
-        sigtimedwait(&child, nullptr, &left);
-    }
-}
 
 // gpc-logd writes what is still in the pipes and ends when its socket does. Its pipes end when the kept
 // writers do.
@@ -73,20 +48,6 @@ void finish_logs(State& state) {
     logs.socket = -1;
     if (reap_until(logs.pid, now() + log_patience) == Emptied::no) {
         say("gpc-logd has not ended within 5 s");
-    }
-}
-
-// Runs STEP in a child, because a step on a dead disk may never return. The child is given up after PATIENCE.
-template <class Step>
-void bounded(const char* what, Nanoseconds patience, Step step) {
-    pid_t pid = fork();
-    if (pid == 0) {
-        step();
-        _exit(0);
-    }
-    if (pid > 0 && reap_until(pid, now() + patience) == Emptied::no) {
-        announce("%s has not ended in time: going on without it", what);
-        kill(pid, SIGKILL);
     }
 }
 
@@ -112,7 +73,7 @@ void end_swap() {
     while (char* line = strtok_r(nullptr, "\n", &rest)) {
         line[strcspn(line, " \t")] = '\0';
         announce("ending swap on %s", line);
-        bounded("swapoff", sync_patience, [line] { swapoff(line); });
+        run_step("swapoff", sync_patience, [line] { swapoff(line); });
     }
 }
 
@@ -174,17 +135,17 @@ void stop_system(State& state, wire::StopHow how) {
     end_swap();
     for (MountList list; list.next_round() == Round::useful;) {
         while (const Mount* mount = list.next()) {
-            bounded(mount->place, mount_patience, [mount] { end_mount(*mount); });
+            run_step(mount->place, mount_patience, [mount] { end_mount(*mount); });
         }
     }
     announce("writing what is left to the disks");
-    bounded("sync", sync_patience, [] { sync(); });
+    run_step("sync", sync_patience, [] { sync(); });
     call_kernel(how);
 }
 
 void reboot_now() {
     announce("rebooting at once");
-    bounded("sync", 2 * second, [] { sync(); });
+    run_apart("sync", 2 * second, [] { sync(); });
     call_kernel(wire::StopHow::reboot);
 }
 

@@ -63,6 +63,13 @@ struct Helper {
     Nanoseconds next_ping;
 };
 
+// gpcsupd has ended every service and wants the last step done.
+struct StopWish {
+    std::uint32_t wished;
+    std::int32_t status;
+    wire::StopHow how;
+};
+
 inline constexpr unsigned helper_count = 3;  // by wire::HelperKind
 
 struct State {
@@ -89,6 +96,7 @@ struct State {
     char logs[1024];
     Helper helpers[helper_count];
     KeepTable table;
+    StopWish stop;
 };
 
 Helper& helper_of(State& state, wire::HelperKind kind);

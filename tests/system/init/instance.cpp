@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -251,6 +252,11 @@ pid_t Instance::launch(const std::string& words_file) {
     if (pid == 0) {
         dup2(words.get(), STDOUT_FILENO);
         dup2(words.get(), STDERR_FILENO);
+        if (setup_.bare) {
+            mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+            mount("tmpfs", "/dev", "tmpfs", 0, nullptr);
+            close_range(0, ~0u, 0);
+        }
         if (setup_.descriptors != 0) {
             rlimit limit{setup_.descriptors, setup_.descriptors};
             setrlimit(RLIMIT_NOFILE, &limit);

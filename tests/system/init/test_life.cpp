@@ -244,6 +244,38 @@ TEST_CASE("as PID 1 of a container it ignores unknown arguments and ends with an
     }
 }
 
+TEST_CASE("a PID 1 without a console and without /dev keeps nothing of its own as standard descriptor") {
+    if (geteuid() != 0) {
+        return;
+    }
+    Instance init({.own_namespace = true, .bare = true});
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    for (const char* number : {"0", "1", "2"}) {
+        std::error_code ignored;
+        const auto link =
+            std::filesystem::read_symlink("/proc/" + std::to_string(init.pid()) + "/fd/" + number, ignored);
+        INFO(number);
+        CHECK(link == "/");
+    }
+}
+
+TEST_CASE("the wish to stop outlives a replacement of gpc-init") {
+    Instance init;
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    // It waits for a gpc-logd that is there and not ready, for three seconds.
+    part.send(KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::logd));
+    Part logs(init.await_helper("gpc-logd"));
+    part.send(KeepVerb::stop, stop_argument(StopHow::exit, 9));
+    part.send(KeepVerb::reexec);
+    REQUIRE(init.await_words("back, with"));
+    std::optional<int> status = init.await_end();
+    REQUIRE(status);
+    CHECK(WEXITSTATUS(*status) == 9);
+}
+
 TEST_CASE("idle, only the heartbeat wakes it; a gpcsupd that does not answer is replaced") {
     Instance init;
     Part part(init.await_helper("gpcsupd"));
