@@ -67,12 +67,17 @@ void AffinityCalls::decide(const ParkedCall& call, pid_t target,
                            const base::Result<std::vector<std::uint8_t>>& bytes) {
     const auto caller = static_cast<pid_t>(call.notification.pid);
     if (!bytes) {
-        if (bytes.error().code == EPERM || bytes.error().code == EBUSY) {
-            let_go(call, target);
-        } else {
-            fail(call, bytes.error().code == ESTALE ? EINTR : EFAULT);
+        // Only what the caller's memory is to blame for is its error. Where we could not look, for want of a
+        // reader or of rights, the kernel reads the mask, and the group's is applied again at once: nobody
+        // gets out, and a program that is told EFAULT or EAGAIN by this call gives up.
+        switch (bytes.error().code) {
+            case EFAULT:
+                return fail(call, EFAULT);
+            case ESTALE:
+                return fail(call, EINTR);
+            default:
+                return let_go(call, target);
         }
-        return;
     }
     if (const auto may = may_schedule(caller, target); !may) {
         fail(call, may.error().code);

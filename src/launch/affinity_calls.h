@@ -1,8 +1,8 @@
 #pragma once
 // sched_setaffinity of members, performed on their behalf: the mask is read once by a disposable reader,
 // intersected with what the target's group allows, and set by us, after checking that the caller itself may
-// do so. Where its memory may not be read, the call is let go on and the mask applied again afterwards. Knows
-// no event loop and no controller.
+// do so. Where its memory cannot be read for a reason of ours, the call is let go on and the mask applied
+// again afterwards. Knows no event loop and no controller.
 
 #include <vector>
 

@@ -113,7 +113,7 @@ void ReaderPool::read(const wire::ReadRequest& request, Done done) {
 void ReaderPool::dispatch() {
     if (const auto warm = warm_up(); !warm && readers_.empty()) {
         for (Job& job : std::exchange(waiting_, {})) {
-            job.done(base::fail(warm.error().code, "start", program_));
+            job.done(base::fail(ECHILD, "start", program_));
         }
         return;
     }
@@ -167,7 +167,7 @@ void ReaderPool::receive(Reader& reader) {
         return;
     }
     if (got != static_cast<ssize_t>(sizeof(answer))) {
-        dismiss(reader, EFAULT);
+        dismiss(reader, ECHILD);
         return;
     }
     if (!reader.job || reader.job->request.id != answer.id) {

@@ -21,7 +21,8 @@ using Moment = std::chrono::steady_clock::time_point;
 class ReaderPool {
   public:
     // The bytes, or an error: EPERM (may not look), EFAULT (no such memory, or no answer in time), ESTALE
-    // (the caller is in that call no more), EBUSY (too many readings wait).
+    // (the caller is in that call no more), EBUSY (too many readings wait), ECHILD (no reader can be
+    // started, or it died).
     using Done = std::function<void(const base::Result<std::vector<std::uint8_t>>&)>;
 
     explicit ReaderPool(std::string program) : program_(std::move(program)) {}

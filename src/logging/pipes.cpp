@@ -49,6 +49,13 @@ std::shared_ptr<Pipes::Log> Pipes::log_of(const std::string& name) {
     return log;
 }
 
+// There is no end of names: each `gpcsup run` has one of its own.
+void Pipes::forget_log(std::shared_ptr<Log> log) {
+    if (log.use_count() == 1) {
+        logs_.erase(log->name);
+    }
+}
+
 std::map<Pipes::Serial, Pipes::Pipe>::iterator Pipes::find(std::uint64_t key) {
     for (auto place = pipes_.begin(); place != pipes_.end(); ++place) {
         if (place->second.key == key && !place->second.closing) {
@@ -186,6 +193,7 @@ Pipes::Fate Pipes::serve_one(std::map<Serial, Pipe>::iterator place) {
     }
     if (pipe.closing && moved->state != PipeState::more) {
         finished_.push_back(pipe.key);
+        forget_log(std::move(place->second.log));
         pipes_.erase(place);  // closes it, which takes it out of the epoll set
         return Fate::forgotten;
     }

@@ -40,6 +40,7 @@ class Pipes {
     // All that is in any pipe is written, as far as that can be.
     [[nodiscard]] bool drained();
     [[nodiscard]] std::size_t count() const { return pipes_.size(); }
+    [[nodiscard]] std::size_t logs() const { return logs_.size(); }
     // Says what of it could not be written, before the end.
     void report_lost() const;
 
@@ -61,6 +62,7 @@ class Pipes {
     using Serial = std::uint64_t;
 
     std::shared_ptr<Log> log_of(const std::string& name);
+    void forget_log(std::shared_ptr<Log> log);
     [[nodiscard]] std::map<Serial, Pipe>::iterator find(std::uint64_t key);
     void watch(Serial serial, Pipe& pipe);
     void unwatch(Pipe& pipe);
@@ -77,7 +79,7 @@ class Pipes {
     LogLimits limits_;
     base::Fd epoll_;
     std::map<Serial, Pipe> pipes_;
-    std::map<std::string, std::weak_ptr<Log>> logs_;
+    std::map<std::string, std::weak_ptr<Log>> logs_;  // of the pipes there are, and no more
     Serial next_serial_ = 1;
     std::vector<std::uint64_t> finished_;
     bool freed_space_ = false;

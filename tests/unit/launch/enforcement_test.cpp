@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <map>
 
+#include "launch/affinity_calls.h"
 #include "launch/enforcement_table.h"
 #include "launch/recount.h"
 
@@ -297,6 +298,41 @@ TEST_CASE("a verdict meant for an earlier request does not reach the next one") 
     pending.notification.id = 1001;  // the first caller died, another took the slot
     client->answer(calls[0], {launch::Verdict::Kind::value, 0, 0});
     CHECK(pending.answered_id.load() != pending.notification.id);
+}
+
+namespace {
+
+class AnyCpu final : public launch::AffinityRules {
+  public:
+    gpcsup::base::Result<gpcsup::base::CpuList> allowed(pid_t, pid_t) override {
+        return gpcsup::base::CpuList::up_to(64);
+    }
+    void reapply(pid_t target) override { reapplied.push_back(target); }
+    std::vector<pid_t> reapplied;
+};
+
+}  // namespace
+
+TEST_CASE("a mask that cannot be read for want of a reader is no fault of its caller") {
+    const auto client = make_client();
+    auto& pending = client->table().pending[0];
+    pending.trap_class.store(static_cast<std::uint32_t>(wire::TrapClass::affinity));
+    pending.notification.id = 1;
+    pending.notification.pid = static_cast<std::uint32_t>(getpid());
+    pending.notification.data.args[1] = 8;
+    pending.state.store(static_cast<std::uint32_t>(wire::PendingState::parked));
+    launch::ReaderPool pool("/no/such/program");
+    AnyCpu rules;
+    launch::AffinityCalls affinity(*client, pool, rules);
+    for (const launch::ParkedCall& call : client->take_parked()) {
+        affinity.take(call);
+    }
+    CHECK(pending.answered_id.load() == 1);
+    CHECK(pending.error.load() == 0);
+    CHECK(pending.proceed.load() == 1);
+    REQUIRE(affinity.deadline());  // and the group's mask is applied again
+    affinity.on_deadline(*affinity.deadline());
+    CHECK(rules.reapplied == std::vector{getpid()});
 }
 
 TEST_CASE("members that come without a fork are known before they are there") {
