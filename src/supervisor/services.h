@@ -139,6 +139,7 @@ class Services final : public UnitStates {
     [[nodiscard]] std::optional<std::pair<std::string, Role>> owner_of(
         base::ProcessId id, const processes::Process* process) const;
     void adopt_mains();
+    void end_untracked(pid_t pid, const base::Error& why);
     void restore_launch(const std::string& unit, const Json& body);
     void look_at_starts();
     [[nodiscard]] bool is_through(const units::UnitState& state, launch::SlotId slot);

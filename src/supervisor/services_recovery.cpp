@@ -65,8 +65,11 @@ void Services::adopt_mains() {
         const auto stat = parts_.census.files().stat(state->main.pid);
         if (stat && stat->id() == state->main && !stat->ended()) {
             const units::Declaration& declaration = *parts_.engine.declaration(name);
-            (void)parts_.census.born(state->main.pid,
-                                     parts_.forest.intern(parts_.placing.existing(declaration)));
+            if (auto born = parts_.census.born(state->main.pid,
+                                               parts_.forest.intern(parts_.placing.existing(declaration)));
+                !born) {
+                end_untracked(state->main.pid, born.error());
+            }
             if (processes::Process* row = parts_.census.table().find(state->main)) {
                 parts_.placing.mark(declaration, *row);
             }
@@ -124,10 +127,27 @@ void Services::adopt_starts() {
                     parts_.placing.mark(*parts_.engine.declaration(unit), *row);
                 }
                 parts_.engine.process_started(unit, *process, now());
-            } else {
+            } else if (process.error().code == ENOENT || process.error().code == ESRCH) {
                 parts_.engine.process_started(unit, {owned.pid, 0}, now());
+            } else {
+                const base::Error why = process.error();
+                end_untracked(owned.pid, why);
+                parts_.enforcer.ended(live_[unit].domain);
+                slots_->release(owned.id);
+                live_[unit].slot.reset();
+                fail_start(unit, why);
             }
         }
+    }
+}
+
+// It runs, and nobody would know of it: no limit would count it and no stop would reach it. gpc-init reaps
+// it.
+void Services::end_untracked(pid_t pid, const base::Error& why) {
+    const auto stat = parts_.census.files().stat(pid);
+    if (stat && stat->parent == parts_.here.init_pid) {
+        (void)parts_.census.signals().send(stat->id(), SIGKILL);
+        parts_.chronicle.note("untracked", {{"pid", pid}, {"reason", why.message() + "; it was ended"}});
     }
 }
 

@@ -53,8 +53,9 @@ def states(supervisor):
     return found
 
 
-def replace_with(supervisor, added):
-    """gpcsupd is killed, and its successor finds these states at the journal's end."""
+def replace_with(supervisor, added, meanwhile=lambda: None):
+    """gpcsupd is killed, and its successor finds these states at the journal's end; `meanwhile` is called in between.
+    A state is an object, or bytes that have been read from a journal."""
     killed = supervisor.helper("gpcsupd")
     os.kill(supervisor.init.pid, signal.SIGSTOP)  # so that no successor starts before they are written
     try:
@@ -68,13 +69,14 @@ def replace_with(supervisor, added):
             file.seek(end)
             for key, body in added.items():
                 sequence += 1
-                file.write(record(sequence, key, json.dumps(body)))
+                file.write(record(sequence, key, body if isinstance(body, bytes) else json.dumps(body).encode()))
+        meanwhile()
     finally:
         os.kill(supervisor.init.pid, signal.SIGCONT)
 
 
 def record(sequence, key, body):
-    content = key.encode() + body.encode()
+    content = key.encode() + body
     size = (HEADER.size + len(content) + 7) & ~7
     checked = HEADER.pack(MAGIC, 0, size, 1, STATE, sequence, 0, 0, 0, len(key), len(body))[8:] + content
     checked += bytes(size - 8 - len(checked))

@@ -92,6 +92,39 @@ class Status(Case):
 
 
 class CutOff(Case):
+    def test_a_process_that_cannot_be_recorded_is_ended_and_its_start_has_failed(self):
+        """The predecessor was killed between the clone and its record, and the process table is full."""
+        supervisor = self.supervise(UNITS)
+        supervisor.gpcsup("start", "steady")
+        pid = supervisor.unit("steady")["pid"]
+        journal = journal_file.kept(supervisor, "gpcsup-journal").read_bytes()
+        intent, launching = next((sequence, body) for _, sequence, _, key, body in journal_file.records(journal)
+                                 if key == "unit/steady" and struct.pack("<Q", sequence) in body)
+
+        def leave_behind():
+            with open(journal_file.kept(supervisor, "gpcsup-start-slots"), "r+b") as slots:
+                slots.seek(8 + 24 * 7)  # StartSlots, src/wire/start_slots.h
+                slots.write(struct.pack("<QiIiI", intent, pid, 0, 0, 0))
+            with open(journal_file.kept(supervisor, "gpcsup-processes"), "r+b") as table:
+                row_size, _, used, _ = struct.unpack("<IIII", os.pread(table.fileno(), 16, 8))  # SharedTable
+                start = os.fstat(table.fileno()).st_size - 65536 * row_size
+                table.seek(start)
+                rows = table.read(used * row_size)
+                one = next(rows[at:at + row_size] for at in range(0, len(rows), row_size)
+                           if struct.unpack_from("<i", rows, at)[0] == pid)
+                table.seek(start + 2 * row_size)
+                table.write(b"".join(struct.pack("<i", 5000000 + row) + one[4:] for row in range(2, 65536)))
+                table.seek(16)
+                table.write(struct.pack("<I", 65536))
+
+        journal_file.replace_with(supervisor, {"unit/steady": launching}, leave_behind)
+        self.assertTrue(harness.wait_gone(pid, 20), "it was ended")
+        unit = supervisor.unit("steady")
+        self.assertEqual("failed", unit["state"])
+        self.assertIn("process table is full", unit["reason"])
+        supervisor.gpcsup("start", "steady")
+        self.assertEqual(set(supervisor.services()), {row["pid"] for row in supervisor.json("ps")["processes"]})
+
     def test_a_run_that_was_cut_off_before_its_start_is_forgotten(self):
         supervisor = self.supervise(UNITS)
         journal_file.replace_with(supervisor, {"transient/ghost": {"name": "ghost", "command": ["true"]},
