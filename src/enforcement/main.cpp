@@ -218,10 +218,21 @@ class Program {
     }
 
     void map_table(int descriptor) {
+        std::uint32_t version = 0;
         struct stat status {};
+        const bool readable = pread(descriptor, &version, sizeof(version), 0) == sizeof(version) &&
+                              fstat(descriptor, &status) == 0;
+        if (readable && table_ != nullptr && status.st_ino == table_inode_) {
+            close(descriptor);  // once more, with a whole set
+            return;
+        }
+        if (readable && version != wire::enforcement_version) {
+            close(descriptor);
+            make_place();
+            return;
+        }
         void* memory = MAP_FAILED;
-        if (fstat(descriptor, &status) == 0 &&
-            static_cast<std::size_t>(status.st_size) >= sizeof(wire::EnforcementTable)) {
+        if (readable && static_cast<std::size_t>(status.st_size) >= sizeof(wire::EnforcementTable)) {
             memory = mmap(nullptr, sizeof(wire::EnforcementTable), PROT_READ | PROT_WRITE, MAP_SHARED,
                           descriptor, 0);
         }
@@ -230,20 +241,34 @@ class Program {
             return;
         }
         auto* table = static_cast<wire::EnforcementTable*>(memory);
-        if (table->version != wire::enforcement_version) {
-            munmap(memory, sizeof(wire::EnforcementTable));
-            return;
-        }
         if (table_ != nullptr) {
+            if (complete_) {
+                responder_.answer_all();
+            }
             munmap(table_, sizeof(wire::EnforcementTable));
         }
         table_ = table;
+        table_inode_ = status.st_ino;
         responder_.use_table(table);
         lock_pages();
         table->scheduling.store(static_cast<std::uint32_t>(policy_));
         if (complete_) {
             responder_.adopt();
         }
+    }
+
+    // gpcsupd is of another version than we: it writes into a table that only a program of its own time can
+    // read, and nobody looks at ours any more. gpc-init starts that program. Who is of a later version than
+    // gpcsupd finds no table, and waits for one.
+    void make_place() {
+        if (table_ == nullptr) {
+            return;
+        }
+        if (complete_) {
+            responder_.answer_all();
+        }
+        std::fputs("gpc-enforce: the table is of another version now: making place\n", stderr);
+        std::_Exit(0);
     }
 
     void begin() {
@@ -292,6 +317,7 @@ class Program {
     Responder responder_;
     Breather breather_;
     wire::EnforcementTable* table_ = nullptr;
+    ino_t table_inode_ = 0;
     bool complete_ = false;
     bool orphaned_ = false;
     std::uint64_t armed_ = never;

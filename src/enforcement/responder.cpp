@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <linux/audit.h>
 #include <sched.h>
@@ -441,6 +442,22 @@ void Responder::forget_domain(std::uint64_t key) {
         }
     }
     wakeup_due_ = true;
+}
+
+void Responder::answer_all() {
+    const bool alone = std::exchange(alone_, true);
+    look_again(now_ns());
+    for (std::uint32_t slot = 0; slot < slot_end_ && held_ > 0; ++slot) {
+        const wire::Pending& pending = table_->pending[slot];
+        if (state_of(pending) == PendingState::free) {
+            continue;
+        }
+        if (const std::uint32_t index = listeners_.find(pending.domain_key.load()); index != wire::no_row) {
+            send_error(listeners_.at(index).descriptor, pending.notification.id, EAGAIN);
+        }
+        release(slot);
+    }
+    alone_ = alone;
 }
 
 void Responder::adopt() {

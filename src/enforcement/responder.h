@@ -40,6 +40,9 @@ class Responder {
     // gpc-init has gone, and gpcsupd goes with it: nobody counts any more, so a full budget is refused at
     // once.
     void go_on_alone() { alone_ = true; }
+    // The table is given up: whoever waits is let go on or refused, and nothing is left behind for whoever
+    // comes next.
+    void answer_all();
 
   private:
     enum class Admission { admitted, full, waits };

@@ -12,8 +12,8 @@ namespace gpcsup::init {
 namespace {
 
 constexpr const char* own_variables[] = {
-    wire::keeper_variable, wire::runtime_variable,    wire::config_variable,
-    wire::units_variable,  wire::generation_variable, state_variable,
+    wire::keeper_variable,     wire::runtime_variable, wire::config_variable, wire::units_variable,
+    wire::generation_variable, state_variable,         image_variable,
 };
 
 bool is_own(const char* entry) {

@@ -104,11 +104,7 @@ void plan(Helper& helper) {
 }
 
 void forget_connection(Helper& helper) {
-    if (helper.answer.waiting != 0 && helper.answer.descriptor >= 0) {
-        close(helper.answer.descriptor);
-    }
     helper.answer.waiting = 0;
-    helper.answer.descriptor = -1;
     if (helper.socket >= 0) {
         close(helper.socket);
     }

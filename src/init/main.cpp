@@ -107,7 +107,7 @@ void come_back(State& state) {
 int main(int count, char** arguments) {
     namespace init = gpcsup::init;
     init::ensure_standard_descriptors();
-    init::State* state = init::inherit_state();
+    init::State* state = init::inherit_state(arguments, environ);
     const bool first = state == nullptr;
     if (first) {
         close_range(STDERR_FILENO + 1, ~0u,
@@ -126,6 +126,7 @@ int main(int count, char** arguments) {
     if (first) {
         init::first_start(*state, count, arguments);
     }
+    init::hold_image(*state);
     init::prepare_reexec(*state, arguments, environ);
     if (getpid() != 1) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -89,15 +89,11 @@ void tell_others(State& state, const Helper* except, std::uint32_t row, const Ke
     }
 }
 
-void answer(Helper& helper, const KeepMessage& message, int descriptor) {
-    if (may_send(helper) && send_to(helper, message, descriptor) == Sent::done) {
-        if (descriptor >= 0) {
-            close(descriptor);
-        }
+void answer(Helper& helper, const KeepMessage& message) {
+    if (may_send(helper) && send_to(helper, message, -1) == Sent::done) {
         return;
     }
     helper.answer.message = message;
-    helper.answer.descriptor = descriptor;
     helper.answer.waiting = 1;
 }
 
@@ -107,7 +103,7 @@ void answer_keep(Helper& helper, const KeepMessage& request, KeepVerb verb) {
     message.verb = verb;
     message.key = request.key;
     message.argument = request.argument;
-    answer(helper, message, -1);
+    answer(helper, message);
 }
 
 // There is no end of units and filtered starts. They must not take the last numbers: a helper's successor
@@ -363,13 +359,9 @@ bool exited_owed(HelperKind kind, const Helper& helper, const wire::ExitRing& ri
 }
 
 Sent tell_answer(Helper& helper) {
-    Sent sent = send_to(helper, helper.answer.message, helper.answer.descriptor);
+    Sent sent = send_to(helper, helper.answer.message, -1);
     if (sent == Sent::done) {
-        if (helper.answer.descriptor >= 0) {
-            close(helper.answer.descriptor);
-        }
         helper.answer.waiting = 0;
-        helper.answer.descriptor = -1;
     }
     return sent;
 }
@@ -467,11 +459,7 @@ void tell(State& state, HelperKind kind, const wire::ExitRing& ring) {
     }
     if (sent == Sent::gone && helper.answer.waiting != 0) {
         // Nobody is left to be answered: read on, up to the end that listen_to() acts upon.
-        if (helper.answer.descriptor >= 0) {
-            close(helper.answer.descriptor);
-        }
         helper.answer.waiting = 0;
-        helper.answer.descriptor = -1;
     }
 }
 

@@ -98,6 +98,17 @@ void record(wire::ExitRing& ring, const siginfo_t& about, const rusage& usage) {
 
 }  // namespace
 
+Fits exit_ring_fits(const State& state) {
+    const std::uint32_t row = state.table.find(ring_key);
+    std::uint32_t heading[2] = {};  // version, capacity
+    const bool fits = row == KeepTable::no_row ||
+                      (pread(state.table.numbers[row], heading, sizeof heading, 0) ==
+                           static_cast<ssize_t>(sizeof heading) &&
+                       (heading[0] == 0 ||  // made and never mapped
+                        (heading[0] == wire::exit_ring_version && heading[1] == wire::exit_ring_capacity)));
+    return fits ? Fits::yes : Fits::no;
+}
+
 wire::ExitRing* map_exit_ring(State& state) {
     std::uint32_t row = state.table.find(ring_key);
     int descriptor = row != KeepTable::no_row ? state.table.numbers[row] : make_ring(state);

@@ -12,6 +12,10 @@ namespace gpcsup::init {
 // Makes the ring and keeps it, or finds the one that is kept. nullptr: said why.
 wire::ExitRing* map_exit_ring(State& state);
 
+// The kept ring, read without changing it: one of another layout is not to be written to.
+enum class Fits { yes, no };
+Fits exit_ring_fits(const State& state);
+
 struct OwnDeath {
     pid_t pid = 0;  // 0: none of gpc-init's own children has died
     int code = 0;   // CLD_EXITED, CLD_KILLED, CLD_DUMPED; CLD_STOPPED: it has only been stopped

@@ -1,12 +1,17 @@
 #pragma once
 // Everything gpc-init must still know after it has replaced itself: plain data in a memfd that is mapped from
 // the first moment on, so a fatal signal at any instant only has to exec. It starts as zero bytes. A new
-// image of gpc-init finds it by the environment variable `state_variable`, and refuses a layout it does not
-// know.
+// image of gpc-init finds it by the environment variable `state_variable`.
+//
+// Programs of different versions read each other's: what is new is appended to State and means by zero what
+// the older program did, nothing that is there moves or grows, and a program leaves alone what it does not
+// know. Only if that cannot be, `state_version` is raised. A program that finds a version it does not know
+// gives the process back to the program before (`image_variable`), which goes on as if nothing had happened.
 
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "init/clock.h"
@@ -16,8 +21,12 @@
 namespace gpcsup::init {
 
 inline constexpr std::uint32_t state_magic = 0x49435047;  // "GPCI"
-inline constexpr std::uint32_t state_version = 1;
+#ifndef GPCSUP_STATE_VERSION  // for a test, which builds a program of another version
+#define GPCSUP_STATE_VERSION 1
+#endif
+inline constexpr std::uint32_t state_version = GPCSUP_STATE_VERSION;
 inline constexpr char state_variable[] = "GPCSUP_STATE";
+inline constexpr char image_variable[] = "GPCSUP_IMAGE";
 
 // What kind of first process this is; decides how it may end.
 enum class Role : std::uint32_t {
@@ -36,7 +45,7 @@ enum class Life : std::uint32_t {
 // has gone out.
 struct PendingAnswer {
     std::uint32_t waiting;
-    int descriptor;  // owned, or -1
+    int reserved;
     wire::KeepMessage message;
 };
 
@@ -75,7 +84,7 @@ inline constexpr unsigned helper_count = 3;  // by wire::HelperKind
 struct State {
     std::uint32_t magic;
     std::uint32_t version;
-    std::uint32_t size;
+    std::uint32_t size;  // of the largest program that has had it
     Role role;
     pid_t pid;
     int self;               // the memfd of this State
@@ -97,15 +106,22 @@ struct State {
     Helper helpers[helper_count];
     KeepTable table;
     StopWish stop;
+    int image;  // the file of the program that runs, so that its successor can give the process back; or 0
 };
+// See above: nothing that is there moves.
+static_assert(sizeof(Helper) == 184 && offsetof(State, helpers) == 7784 && offsetof(State, table) == 8336 &&
+              offsetof(State, stop) == 704664);
 
 Helper& helper_of(State& state, wire::HelperKind kind);
 
 // A new State, or nullptr (said why).
 State* create_state();
-// The State that an earlier image of this very process left, or nullptr: there is none.
-State* inherit_state();
+// The State that an earlier image of this very process left, or nullptr: there is none. If it is of a version
+// unknown here, the image before goes on, and this does not return.
+State* inherit_state(char** arguments, char** environment);
 
+// What replace_self() needs of the file that runs now. Once, at start.
+void hold_image(State& state);
 // How to come back: remembers arguments and environment for replace_self(). Once, at start.
 void prepare_reexec(const State& state, char** arguments, char** environment);
 // Replaces this process by a fresh image of gpc-init, keeping every descriptor of STATE. Returns only when it

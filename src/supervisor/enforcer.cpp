@@ -37,9 +37,16 @@ base::Result<> Enforcer::open() {
         return group == nullptr ? 0 : group->parent.value;
     };
     base::Fd kept = keeper_.take(wire::KeepClass::enforcement_table);
-    const bool adopted = static_cast<bool>(kept);
+    bool adopted = static_cast<bool>(kept);
     auto client = adopted ? launch::EnforcementClient::adopt(std::move(kept), parent_of)
                           : launch::EnforcementClient::create(parent_of);
+    if (!client && client.error().code == EPROTO) {
+        // Limits and domains are written into a new one, from the groups and the journal. gpc-enforce answers
+        // who waits, and makes place for a successor that reads it.
+        lost_table_ = client.error();
+        adopted = false;
+        client = launch::EnforcementClient::create(parent_of);
+    }
     if (!client) {
         return base::pass(client);
     }

@@ -59,7 +59,9 @@ class Enforcer {
     void forget_process(pid_t pid) { client_->remove_override(pid); }
 
     [[nodiscard]] std::string word() const;  // "fifo", "ordinary", "none"
-    void take_requests();                    // what gpc-enforce parked
+    // Why the table that was found was left behind, if it was.
+    [[nodiscard]] const std::optional<base::Error>& lost_table() const { return lost_table_; }
+    void take_requests();  // what gpc-enforce parked
 
   private:
     [[nodiscard]] launch::EnforcedPlace enforced_place(const grouping::Places& places) const;
@@ -78,6 +80,7 @@ class Enforcer {
     std::set<std::uint64_t> domains_;
     std::map<std::uint64_t, std::uint64_t> ended_;  // key → from when on no listener of it is on its way
     enum class Table { made, adopted } table_ = Table::made;
+    std::optional<base::Error> lost_table_;
     base::Fd wakeup_;          // gpc-enforce → us
     base::Fd enforce_wakeup_;  // us → gpc-enforce
     Watch wakeup_watch_;

@@ -134,7 +134,13 @@ void Supervisor::tell_lost(std::string_view what, const base::Error& why) {
 base::Result<> Supervisor::open_enforcement() {
     enforcer_ = std::make_unique<Enforcer>(*loop_, keeper_, *census_, forest_, *chronicle_);
     host_->set_enforcer(*enforcer_);
-    return enforcer_->open();
+    if (auto opened = enforcer_->open(); !opened) {
+        return opened;
+    }
+    if (const auto& lost = enforcer_->lost_table()) {
+        tell_lost("the enforcement table", *lost);
+    }
+    return {};
 }
 
 base::Result<std::unique_ptr<launch::StartSlots>> Supervisor::open_slots() {

@@ -269,6 +269,23 @@ TEST_CASE("a wake-up that died with its gpcsupd is given again") {
     CHECK(score.refused == 0);
 }
 
+TEST_CASE("a table of another version: who waits is answered, and gpc-enforce makes place") {
+    Stage stage;
+    stage.limit(2, 1);
+    Service service = stage.start(forker("fork", 5), 2, {TrapClass::task});
+    stage.pause_supervisor();
+    Stage::go(service);
+    REQUIRE(stage.received_settles(1, 30s));
+    const std::uint64_t before = stage.restarts();
+    stage.deliver_table_of_another_version();
+    stage.resume_supervisor();
+    const Score score = score_of(read_all(service.output));
+    CHECK(score.refused == 5);
+    CHECK(score.error == EAGAIN);
+    wait_for_end(service.started);
+    CHECK(stage.restarts() == before + 1);
+}
+
 TEST_CASE("a listener whose processes have gone is given back") {
     Stage stage;
     stage.limit(2, 5);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -318,6 +319,13 @@ std::size_t Stage::refusals() {
 void Stage::kill_enforcer() {
     const std::lock_guard lock(mutex_);
     syscall(SYS_pidfd_send_signal, enforcer_.get(), SIGKILL, nullptr, 0);
+}
+
+void Stage::deliver_table_of_another_version() {
+    Fd memory(memfd_create("other", MFD_CLOEXEC));
+    const std::uint32_t version = wire::enforcement_version + 1;
+    REQUIRE(write(memory.get(), &version, sizeof version) == sizeof version);
+    deliver(wire::KeepClass::enforcement_table, 0, memory.get());
 }
 
 bool Stage::received_settles(std::uint64_t least, std::chrono::milliseconds within) const {

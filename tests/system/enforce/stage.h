@@ -111,6 +111,7 @@ class Stage final : public launch::AffinityRules {
     std::uint64_t failcnt(launch::GroupKey group);
     std::size_t refusals();  // records read so far
     void kill_enforcer();
+    void deliver_table_of_another_version();
     [[nodiscard]] bool fifo() const { return client_->table().scheduling.load() == 1; }
     [[nodiscard]] std::uint64_t received() const { return client_->table().received.load(); }
     // At least that many have been received, and then no more for a moment.

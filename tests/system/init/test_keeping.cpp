@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 #include "instance.h"
@@ -150,6 +151,72 @@ TEST_CASE("kept descriptors outlive a helper, a replacement of gpc-init and its 
     OrphanOrder order{1, 1};
     REQUIRE(::send(orphans.get(), &order, sizeof order, MSG_NOSIGNAL) > 0);
     CHECK(part->await(KeepVerb::exited));
+}
+
+namespace {
+
+// The memfd of its State, from outside.
+base::Fd open_state(pid_t pid) {
+    const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        std::error_code ignored;
+        if (std::filesystem::read_symlink(entry, ignored).string().find("gpc-init state") !=
+            std::string::npos) {
+            return base::Fd(open(entry.path().c_str(), O_RDWR | O_CLOEXEC));
+        }
+    }
+    return {};
+}
+
+void expect_everything_kept(Instance& init, Part& part, const base::Fd& journal) {
+    REQUIRE(init.await_words("back, with"));
+    CHECK(is_alive(part.pid()));
+    part.settle();  // the same gpcsupd, on the same channel
+    kill(part.pid(), SIGKILL);
+    Part next(init.await_helper("gpcsupd"));
+    CHECK(next.generation() == 2);
+    const std::vector<Letter> set = next.receive_set();
+    const Letter* kept = find(set, KeepClass::journal);
+    REQUIRE(kept != nullptr);
+    CHECK(inode(kept->descriptor.get()) == inode(journal.get()));
+}
+
+}  // namespace
+
+TEST_CASE("a program that cannot read the State gives the process back, and nothing is lost") {
+    const uid_t user = GENERATE(from_range(identities()));
+    Instance init({.user = user});
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    base::Fd journal = make_memory("journal");
+    part.keep(KeepClass::journal, 0, journal.get());
+    const std::string program = init.directory() + "/bin/gpc-init";
+    std::filesystem::copy(std::string(getenv("GPCSUP_SUPPORT")) + "/gpc-init-next", program + ".new");
+    std::filesystem::rename(program + ".new", program);
+    part.send(KeepVerb::reexec);
+    REQUIRE(init.await_words("of another version (1, not 2)"));
+    expect_everything_kept(init, part, journal);
+}
+
+TEST_CASE("the State of an older program, which is shorter, is taken over") {
+    const uid_t user = GENERATE(from_range(identities()));
+    Instance init({.user = user});
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    base::Fd journal = make_memory("journal");
+    part.keep(KeepClass::journal, 0, journal.get());
+    part.settle();
+    base::Fd state = open_state(init.pid());
+    REQUIRE(state);
+    std::uint32_t size = 0;
+    REQUIRE(pread(state.get(), &size, sizeof size, 8) == sizeof size);
+    size -= 24;  // before the wish to stop and the image were in it
+    REQUIRE(ftruncate(state.get(), size) == 0);
+    REQUIRE(pwrite(state.get(), &size, sizeof size, 8) == sizeof size);
+    part.send(KeepVerb::reexec);
+    expect_everything_kept(init, part, journal);
 }
 
 TEST_CASE("three fatal signals within ten seconds end it, and everything below it") {

@@ -276,6 +276,28 @@ class OtherVersions(Successors):
         self.check_taken_over(supervisor, "start slots")
 
 
+    def test_an_enforcement_table(self):
+        supervisor = self.supervise_family()
+        go = supervisor.directory / "go"
+        supervisor.write_unit("forker", f"""
+[service]
+command = ["sh", "-c", "while :; do sleep 0.05; if [ -e {go} ]; then for n in 1 2 3 4 5 6 7 8; do sleep 100000 & done; fi; done"]
+[limits]
+numtasks.limit = 5
+""")
+        supervisor.gpcsup("apply")
+        supervisor.gpcsup("start", "forker")
+        before = supervisor.unit("forker")["pid"]
+        self.assertEqual("enforced", supervisor.unit("forker")["enforcement"]["numtasks"])
+        self.overwrite(supervisor, "gpcsup-enforcement", 0, b"\xff\xff\xff\x7f")
+        self.check_taken_over(supervisor, "enforcement table")
+        unit = supervisor.unit("forker")
+        self.assertEqual(("active", before, "enforced"), (unit["state"], unit["pid"], unit["enforcement"]["numtasks"]))
+        events = self.events_of(supervisor)
+        go.write_text("")
+        self.assertEqual("numtasks.limit", events.wait_for(lambda event: event["event"] == "refused")["attribute"])
+
+
 class OtherVersionsOfAnOrdinaryUser(OtherVersions):
     user = harness.ORDINARY if os.getuid() == 0 else None
 
