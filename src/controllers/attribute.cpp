@@ -25,6 +25,7 @@ constexpr TypeRow types[] = {
     {AttributeType::nanoseconds, "nanoseconds", "a whole number of nanoseconds"},
     {AttributeType::rate, "rate", "a rate like \"100/1s\", or \"max\""},
     {AttributeType::user, "user id or none", "a numeric user id or \"none\""},
+    {AttributeType::freezing, "frozen or thawed", "\"frozen\" or \"thawed\""},
     {AttributeType::text, "text", "text"},
 };
 
@@ -124,6 +125,19 @@ base::Result<Value> parse_user(std::string_view full_name, std::string_view text
     return Value{std::uint64_t{uid}};
 }
 
+base::Result<Value> parse_freezing(std::string_view full_name, std::string_view text) {
+    if (text == "frozen" || text == "thawed") {
+        return Value{std::string(text)};
+    }
+    std::string_view hint;
+    if (text == "FROZEN" || text == "true" || text == "1" || text == "freezing") {
+        hint = "write \"frozen\"";
+    } else if (text == "THAWED" || text == "false" || text == "0") {
+        hint = "write \"thawed\"";
+    }
+    return expected(full_name, AttributeType::freezing, text, hint);
+}
+
 base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, std::string_view text) {
     switch (type) {
         case AttributeType::boolean:
@@ -140,6 +154,8 @@ base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, 
             return parse_rate_value(full_name, text);
         case AttributeType::user:
             return parse_user(full_name, text);
+        case AttributeType::freezing:
+            return parse_freezing(full_name, text);
         case AttributeType::text:
             return Value{std::string(text)};
     }

@@ -27,6 +27,7 @@ enum class AttributeType {
     nanoseconds,  // read-only CPU time
     rate,         // "100/1s", or "max"
     user,         // a numeric uid, or "none"
+    freezing,     // "frozen" or "thawed"; what is read may also be "freezing"
     text,
 };
 

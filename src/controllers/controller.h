@@ -90,6 +90,13 @@ class Host {
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
     [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    // Everybody in the group and below is to stand still, whoever comes later too, until somebody thaws it:
+    // as `gpcsup freeze` does it, kept in the journal by who does it. Both are idempotent and wait for
+    // nobody.
+    virtual void freeze(grouping::GroupId group) = 0;
+    virtual void thaw(grouping::GroupId group) = 0;
+    // Whether everybody whom a freeze of this group, or of one above it, concerns stands still now.
+    [[nodiscard]] virtual bool stands_still(grouping::GroupId group) = 0;
     // The most that was ever counted, kept in the group's rows while it has any.
     virtual void raise_peak(grouping::GroupId group, std::uint64_t tasks) = 0;
     virtual std::uint64_t kept_peak(grouping::GroupId group) = 0;  // 0 without a row
@@ -133,6 +140,10 @@ class Controller {
         return set(group, attribute, value);
     }
     virtual base::Result<Value> get(grouping::GroupId group, std::string_view attribute) = 0;
+    // What `set` would have to be given to lead back here: to be overridden where `get` shows more than that.
+    virtual base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) {
+        return get(group, attribute);
+    }
 
     // Moves, as in the original: every can_attach first (a refusal cancels those that agreed), then attach.
     virtual base::Result<> can_attach(std::span<const Move> moves) {

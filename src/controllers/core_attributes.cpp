@@ -67,7 +67,7 @@ constexpr CoreRow rows[] = {
      [](Group& group, const Value& value) { group.release_agent = std::get<std::string>(value); },
      Roots::only},
     {{"frozen", AttributeType::boolean, Access::read_only, "", "false",
-      "Whether the group or one above it is frozen, by `gpcsup freeze`"},
+      "Whether the group or one above it is frozen, by `gpcsup freeze` or freezer.state"},
      [](const Group& group) { return Value{group.frozen_effective}; },
      nullptr},
     {{"clone_children", AttributeType::boolean, Access::read_write, "", "false",

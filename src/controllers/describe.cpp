@@ -23,6 +23,8 @@ std::string_view example(AttributeType type) {
             return "100/1s";
         case AttributeType::user:
             return "none";
+        case AttributeType::freezing:
+            return "frozen";
         case AttributeType::text:
             return "/";
     }

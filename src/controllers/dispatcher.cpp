@@ -68,6 +68,12 @@ std::vector<std::string_view> ControllerSet::unbound() const {
     return names;
 }
 
+bool ControllerSet::is_bound(std::string_view controller, GroupId group) const {
+    const Bound* bound = find(controller);
+    const Group* at = forest_.group(group);
+    return bound != nullptr && at != nullptr && bound->hierarchy == at->hierarchy;
+}
+
 std::optional<std::string_view> ControllerSet::unbound_account(std::string_view address) const {
     const auto parts = grouping::split_address(address);
     const Bound* bound = parts ? find(parts->hierarchy) : nullptr;

@@ -54,6 +54,8 @@ class ControllerSet final : public grouping::Participant {
     // settings.
     base::Result<> rebind(grouping::HierarchyId id, std::span<const std::string> controllers);
     [[nodiscard]] std::vector<std::string_view> unbound() const;
+    // Whether this controller's attributes are the group's to set.
+    [[nodiscard]] bool is_bound(std::string_view controller, grouping::GroupId group) const;
     // "CONTROLLER:/" of an unbound controller: its name; nothing for every other address.
     [[nodiscard]] std::optional<std::string_view> unbound_account(std::string_view address) const;
 
@@ -149,6 +151,7 @@ class ControllerSet final : public grouping::Participant {
     base::Result<Planned> plan_one(grouping::GroupId group, const SettingText& setting);
     base::Result<std::vector<Planned>> plan(grouping::GroupId group, std::span<const SettingText> settings);
     base::Result<> can_change(grouping::GroupId group, std::span<const Planned> planned);
+    [[nodiscard]] base::Result<Value> asked(grouping::GroupId group, std::string_view full_name) const;
     base::Result<> change(grouping::GroupId group, const Planned& planned, const Value& value);
     void remember(grouping::GroupId group, const Planned& planned);
     void queue_if_left(grouping::GroupId id);

@@ -134,7 +134,7 @@ base::Result<> ControllerSet::set(GroupId group, std::span<const SettingText> se
     }
     std::vector<Value> old_values;
     for (const Planned& each : *planned) {
-        auto old_value = get(group, each.full_name);
+        auto old_value = asked(group, each.full_name);
         if (!old_value) {
             return base::pass(old_value);
         }
@@ -179,6 +179,16 @@ base::Result<Value> ControllerSet::get(GroupId group, std::string_view full_name
     }
     const std::string_view attribute = attribute_of(full_name);
     return *bound != nullptr ? (*bound)->controller->get(group, attribute)
+                             : get_core(forest_, group, attribute);
+}
+
+base::Result<Value> ControllerSet::asked(GroupId group, std::string_view full_name) const {
+    auto bound = responsible(group, full_name);
+    if (!bound) {
+        return base::pass(bound);
+    }
+    const std::string_view attribute = attribute_of(full_name);
+    return *bound != nullptr ? (*bound)->controller->asked(group, attribute)
                              : get_core(forest_, group, attribute);
 }
 
@@ -231,7 +241,7 @@ base::Result<> ControllerSet::clone_settings(GroupId group) {
                 continue;
             }
             const std::string name = std::string(bound->name) + "." + std::string(attribute.name);
-            auto value = get(made.parent, name);
+            auto value = asked(made.parent, name);
             if (value && format_value(*value) != attribute.default_text) {
                 copies.push_back({name, format_value(*value)});
             }

@@ -58,6 +58,7 @@ void Freezing::restore(const journal::States& states) {
 
 // What a predecessor may have left half done, either way.
 void Freezing::reapply() {
+    processes_ = Processes::known;
     std::vector<base::ProcessId> stopped;
     census_.table().for_each([&](Process& process) {
         if (process.has(processes::process_frozen) && !process.has(processes::process_dead)) {
@@ -97,6 +98,24 @@ bool Freezing::is_settled(GroupId id) const {
            });
 }
 
+bool Freezing::runs(const base::ProcessId& process) const {
+    const auto stat = census_.files().stat(process.pid);
+    return stat && stat->start_time == process.start_time && stat->state != 'T' && stat->state != 't' &&
+           !stat->ended();
+}
+
+bool Freezing::is_complete(GroupId id) {
+    for (auto& [frozen, survivors] : unreached_) {
+        if (forest_.is_within(id, frozen) || forest_.is_within(frozen, id)) {
+            std::erase_if(survivors, [this](const base::ProcessId& one) { return !runs(one); });
+        }
+    }
+    std::erase_if(unreached_, [](const auto& one) { return one.second.empty(); });
+    return is_settled(id) && std::none_of(unreached_.begin(), unreached_.end(), [&](const auto& one) {
+               return forest_.is_within(id, one.first) || forest_.is_within(one.first, id);
+           });
+}
+
 // --- what clients ask for
 // --------------------------------------------------------------------------------------------------
 
@@ -107,27 +126,44 @@ void Freezing::freeze(GroupId id, std::uint64_t connection, control::Reply reply
                            "freeze a group below it"));
         return;
     }
-    if (frozen_.insert(id).second) {
-        chronicle_.state("", key_of(id), {{"group", forest_.full_path(id)}});
-        forest_.set_frozen(id, grouping::Freezing::frozen);
-    }
-    auto running = std::find_if(running_.begin(), running_.end(),
-                                [&](const Running& one) { return one.freeze.group() == id; });
-    if (running == running_.end()) {
-        running_.push_back({census_.group_freeze(id, patience), {}});
-        running = std::prev(running_.end());
-    }
-    if (running->waiters.size() >= most_waits) {
+    Running& running = start(id);
+    if (running.waiters.size() >= most_waits) {
         reply(base::refuse(EBUSY, "too many clients wait already"));
         return;
     }
-    running->waiters.push_back({connection, std::move(reply)});
+    running.waiters.push_back({connection, std::move(reply)});
     step();
     arm_check();
 }
 
+Freezing::Running& Freezing::start(GroupId id) {
+    if (frozen_.insert(id).second) {
+        chronicle_.state("", key_of(id), {{"group", forest_.full_path(id)}});
+        forest_.set_frozen(id, grouping::Freezing::frozen);
+    }
+    unreached_.erase(id);
+    const auto running = std::find_if(running_.begin(), running_.end(),
+                                      [&](const Running& one) { return one.freeze.group() == id; });
+    return running != running_.end() ? *running : running_.emplace_back(census_.group_freeze(id, patience));
+}
+
+void Freezing::ask(GroupId id) {
+    if (processes_ == Processes::unknown) {
+        frozen_.insert(id);
+        chronicle_.state("", key_of(id), {{"group", forest_.full_path(id)}});
+        forest_.set_frozen(id, grouping::Freezing::frozen);
+        return;
+    }
+    if (!frozen_.contains(id) || !is_complete(id)) {
+        start(id);
+        step();
+        arm_check();
+    }
+}
+
 base::Result<std::string> Freezing::thaw(GroupId id) {
     const std::string path = forest_.full_path(id);
+    unreached_.erase(id);
     if (frozen_.erase(id) > 0) {
         chronicle_.erase("group-thawed", key_of(id), {{"group", path}});
         forest_.set_frozen(id, grouping::Freezing::thawed);
@@ -207,6 +243,7 @@ void Freezing::finish(Running& running) {
     const processes::GroupFreeze& freeze = running.freeze;
     const std::string path = forest_.full_path(freeze.group());
     for (const auto& survivor : freeze.survivors()) {
+        unreached_[freeze.group()].push_back(survivor.process);
         chronicle_.note("freeze-survivor",
                         {{"group", path}, {"pid", survivor.process.pid}, {"reason", survivor.reason}});
     }
@@ -298,6 +335,7 @@ void Freezing::groups_changed() {
             continue;
         }
         chronicle_.erase("", key_of(*at));
+        unreached_.erase(*at);
         at = frozen_.erase(at);
     }
 }

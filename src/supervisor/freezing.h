@@ -7,6 +7,7 @@
 // of it again. The stopping itself is in processes/group_freeze.h.
 
 #include <list>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -28,6 +29,9 @@ class Freezing {
     // Called when a freeze is over, either way.
     void on_change(std::function<void()> listener) { changed_ = std::move(listener); }
 
+    // Everybody in the group is to stand still; nothing is waited for, and before reapply() nobody is
+    // touched.
+    void ask(grouping::GroupId group);
     // Answered when everybody stands still, or when the patience is over: {"schema", "group", "frozen",
     // "processes", "survivors": [...]}. The root of a hierarchy cannot be frozen: EINVAL.
     void freeze(grouping::GroupId group, std::uint64_t connection, control::Reply reply);
@@ -38,6 +42,9 @@ class Freezing {
 
     // The group, and all below, stand still as far as they can.
     [[nodiscard]] bool is_settled(grouping::GroupId group) const;
+
+    // The same without those who could not be stopped: none of them runs.
+    [[nodiscard]] bool is_complete(grouping::GroupId group);
 
     // News of processes.
     void born(const processes::Process* parent, processes::Process& child);
@@ -57,6 +64,8 @@ class Freezing {
         std::vector<Waiter> waiters;
     };
     [[nodiscard]] bool is_to_stand_still(const processes::Process& process) const;
+    [[nodiscard]] bool runs(const base::ProcessId& process) const;
+    Running& start(grouping::GroupId group);
     void step();
     void finish(Running& running);
     std::uint32_t continue_members(grouping::GroupId group);
@@ -71,10 +80,13 @@ class Freezing {
     std::function<void()> changed_;
     std::set<grouping::GroupId> frozen_;  // those that were asked to be
     std::list<Running> running_;
+    std::map<grouping::GroupId, std::vector<base::ProcessId>>
+        unreached_;  // survivors of freezes that are over
     Watch step_timer_;
     Watch check_timer_;
     std::size_t check_from_ = 0;
     enum class Stepping { no, yes } stepping_ = Stepping::no;
+    enum class Processes { unknown, known } processes_ = Processes::unknown;
 };
 
 }  // namespace gpcsup::supervisor

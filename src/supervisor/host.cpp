@@ -1,6 +1,7 @@
 #include "supervisor/host.h"
 
 #include "supervisor/enforcer.h"
+#include "supervisor/freezing.h"
 
 namespace gpcsup::supervisor {
 
@@ -55,6 +56,18 @@ std::uint64_t MachineHost::budget_failcnt(GroupId group, wire::BudgetKind kind) 
 
 bool MachineHost::has_budget(GroupId group, wire::BudgetKind kind) {
     return enforcer_->has_budget(group, kind);
+}
+
+void MachineHost::freeze(GroupId group) {
+    freezing_->ask(group);
+}
+
+void MachineHost::thaw(GroupId group) {
+    (void)freezing_->thaw(group).has_value();  // its answer is for clients
+}
+
+bool MachineHost::stands_still(GroupId group) {
+    return freezing_->is_complete(group);
 }
 
 void MachineHost::raise_peak(GroupId group, std::uint64_t tasks) {

@@ -10,11 +10,13 @@
 namespace gpcsup::supervisor {
 
 class Enforcer;
+class Freezing;
 
 class MachineHost final : public controllers::Host {
   public:
     MachineHost(grouping::Forest& forest, Census& census) : forest_(forest), census_(census) {}
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
+    void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
     const grouping::Forest& forest() override { return forest_; }
     void hold(grouping::GroupId group, std::string_view controller, std::string_view why) override {
@@ -42,6 +44,9 @@ class MachineHost final : public controllers::Host {
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;
+    void freeze(grouping::GroupId group) override;
+    void thaw(grouping::GroupId group) override;
+    bool stands_still(grouping::GroupId group) override;
     void raise_peak(grouping::GroupId group, std::uint64_t tasks) override;
     std::uint64_t kept_peak(grouping::GroupId group) override;
 
@@ -49,6 +54,7 @@ class MachineHost final : public controllers::Host {
     grouping::Forest& forest_;
     Census& census_;
     Enforcer* enforcer_ = nullptr;
+    Freezing* freezing_ = nullptr;
     sys::RealMachine machine_;
     std::function<void()> hold_dropped_;
 };

@@ -97,6 +97,7 @@ class Requests final : public control::Handler {
     base::Result<grouping::HierarchyId> hierarchy_named(Text name) const;
     base::Result<> known(Names units) const;
     base::Result<grouping::GroupId> group_named(Text what) const;  // HIERARCHY:PATH, or a unit's own group
+    void note_freezing(grouping::GroupId group, Text word);
     std::string refused_attach(const control::Caller& caller, const AttachRequest& request);
     std::string attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome);
     void refused(Text event, const control::Caller& caller, grouping::GroupId group, const base::Error& error,

@@ -13,6 +13,9 @@ grouping::Manage kind_of(std::string_view attribute) {
     if (attribute == "group.owner") {
         return grouping::Manage::set_owner;
     }
+    if (attribute == "freezer.state") {
+        return grouping::Manage::freeze;
+    }
     const bool flag = attribute.starts_with("group.") && !attribute.starts_with("group.max_");
     return flag ? grouping::Manage::set_flag : grouping::Manage::set_limit;
 }

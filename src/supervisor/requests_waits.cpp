@@ -31,6 +31,15 @@ void Requests::wait_killed(const Caller& caller, Text what, control::Reply reply
     own_.kills_->wait(*group, caller.connection, std::move(reply));
 }
 
+// Where freezing is a setting, it is that, whichever way it is asked for: it is in the journal, in snapshots
+// and in what `apply` compares.
+void Requests::note_freezing(GroupId group, Text word) {
+    if (own_.controllers_->is_bound("freezer", group)) {
+        const controllers::SettingText setting{"freezer.state", std::string(word)};
+        (void)own_.groups_->set(group, {&setting, 1}).has_value();  // it is so already: nothing can refuse it
+    }
+}
+
 void Requests::freeze(const Caller& caller, Text what, control::Reply reply) {
     own_.census_->take_news();
     auto group = group_named(what);
@@ -44,6 +53,9 @@ void Requests::freeze(const Caller& caller, Text what, control::Reply reply) {
         return reply(base::refuse(ESRCH, std::string(what) + " has no processes"));
     }
     own_.freezing_->freeze(*group, caller.connection, std::move(reply));
+    if (const grouping::Group* asked = own_.forest_.group(*group); asked != nullptr && asked->frozen) {
+        note_freezing(*group, "frozen");
+    }
 }
 
 base::Result<std::string> Requests::thaw(const Caller& caller, Text what) {
@@ -55,7 +67,9 @@ base::Result<std::string> Requests::thaw(const Caller& caller, Text what) {
     if (auto allowed = may_manage(caller, *group, grouping::Manage::freeze); !allowed) {
         return base::pass(allowed);
     }
-    return own_.freezing_->thaw(*group);
+    auto answer = own_.freezing_->thaw(*group);
+    note_freezing(*group, "thawed");
+    return answer;
 }
 
 void Requests::wait_group(const Caller& caller, Text what, Text word, std::uint64_t timeout_us,

@@ -8,6 +8,7 @@ using grouping::GroupId;
 
 base::Result<> Supervisor::open_group_parts() {
     freezing_ = std::make_unique<Freezing>(*loop_, *census_, forest_, *chronicle_);
+    host_->set_freezing(*freezing_);
     group_events_ = std::make_unique<GroupEvents>(forest_, *chronicle_);
     group_waits_ = std::make_unique<GroupWaits>(
         forest_, *loop_, [this](GroupId group) { return freezing_->is_settled(group); });

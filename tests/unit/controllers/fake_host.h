@@ -93,6 +93,9 @@ class FakeHost final : public controllers::Host {
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         return budgets_.contains({group, kind});
     }
+    void freeze(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::frozen); }
+    void thaw(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::thawed); }
+    bool stands_still(grouping::GroupId group) override { return !moving_.contains(group); }
     void raise_peak(grouping::GroupId group, std::uint64_t tasks) override {
         for (auto& [name, budget] : budgets_) {
             budget.peak = name.first == group ? std::max(budget.peak, tasks) : budget.peak;
@@ -132,6 +135,7 @@ class FakeHost final : public controllers::Host {
     std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;
     std::set<std::pair<grouping::GroupId, wire::BudgetKind>> published_;
     std::set<grouping::GroupId> retired_;
+    std::set<grouping::GroupId> moving_;  // frozen, but somebody in it has not come to a stop
     bool table_full_ = false;
     unsigned affinity_calls_ = 0;
 };
