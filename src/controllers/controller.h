@@ -90,6 +90,15 @@ class Host {
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
     [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    // Memory of the members of the group and below, looked at now, in this time at most. PSS that could not
+    // be read is taken to be RSS, and that part told apart.
+    struct MemoryUse {
+        std::uint64_t rss = 0;  // bytes
+        std::uint64_t pss = 0;
+        std::uint64_t estimated = 0;  // of pss
+        std::uint64_t unread = 0;     // processes that are in no sum
+    };
+    virtual MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) = 0;
     // Everybody in the group and below is to stand still, whoever comes later too, until somebody thaws it:
     // as `gpcsup freeze` does it, kept in the journal by who does it. Both are idempotent and wait for
     // nobody.

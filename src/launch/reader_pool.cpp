@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <utility>
 
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
+
+#include "launch/reader_process.h"
 
 namespace gpcsup::launch {
 namespace {
@@ -18,39 +16,11 @@ constexpr std::size_t warm_readers = 2;
 constexpr std::size_t max_waiting = 512;  // as many as can be parked
 constexpr std::chrono::milliseconds patience{50};
 
-enum class Reaped { yes, not_yet };
-
-Reaped reap(const base::Fd& pidfd) {
-    siginfo_t information{};
-    const int result = waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &information, WEXITED | WNOHANG);
-    return result != 0 || information.si_pid != 0 ? Reaped::yes : Reaped::not_yet;
-}
-
-void kill_process(const base::Fd& pidfd) {
-    syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
-}
-
-class SpawnActions {
-  public:
-    SpawnActions() {
-        posix_spawn_file_actions_init(&actions);
-        posix_spawnattr_init(&attributes);
-    }
-    ~SpawnActions() {
-        posix_spawn_file_actions_destroy(&actions);
-        posix_spawnattr_destroy(&attributes);
-    }
-    SpawnActions(const SpawnActions&) = delete;
-    SpawnActions& operator=(const SpawnActions&) = delete;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-};
-
 }  // namespace
 
 ReaderPool::~ReaderPool() {
     for (Reader& reader : readers_) {
-        kill_process(reader.pidfd);
+        kill_reader(reader.pidfd);
         dying_.push_back(std::move(reader.pidfd));
     }
     for (const base::Fd& pidfd : dying_) {
@@ -60,33 +30,13 @@ ReaderPool::~ReaderPool() {
 }
 
 base::Result<ReaderPool::Reader> ReaderPool::start() const {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        return base::fail(errno, "make a socket for", program_);
+    auto started = start_reader(program_);
+    if (!started) {
+        return base::pass(started);
     }
     Reader reader;
-    reader.socket.reset(ends[0]);
-    base::Fd theirs(ends[1]);
-    if (theirs.get() == wire::reader_socket) {  // dup2 onto itself would leave it close-on-exec
-        theirs.reset(dup(theirs.get()));
-    }
-    SpawnActions spawn;
-    posix_spawn_file_actions_adddup2(&spawn.actions, theirs.get(), wire::reader_socket);
-    sigset_t signals;
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&spawn.attributes, &signals);
-    posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETSIGMASK);
-    char name[] = "gpc-reader";
-    char* const arguments[] = {name, nullptr};
-    char* const environment[] = {nullptr};
-    pid_t pid = 0;
-    const int error =
-        posix_spawn(&pid, program_.c_str(), &spawn.actions, &spawn.attributes, arguments, environment);
-    if (error != 0) {
-        return base::fail(error, "start", program_);
-    }
-    reader.pidfd.reset(
-        static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // our own child: the number is its own
+    reader.socket = std::move(started->socket);
+    reader.pidfd = std::move(started->pidfd);
     return reader;
 }
 
@@ -149,7 +99,7 @@ std::vector<int> ReaderPool::descriptors() const {
 
 void ReaderPool::on_readable(int descriptor) {
     std::erase_if(dying_, [&](const base::Fd& pidfd) {
-        return pidfd.get() == descriptor && reap(pidfd) == Reaped::yes;
+        return pidfd.get() == descriptor && reap_reader(pidfd) == Reaped::yes;
     });
     for (Reader& reader : readers_) {
         if (reader.socket.get() == descriptor) {
@@ -184,7 +134,7 @@ void ReaderPool::receive(Reader& reader) {
 
 // Kills the reader, fails its job, and leaves its place to a new one.
 void ReaderPool::dismiss(Reader& reader, int error) {
-    kill_process(reader.pidfd);
+    kill_reader(reader.pidfd);
     dying_.push_back(std::move(reader.pidfd));
     const std::optional<Job> job = std::exchange(reader.job, std::nullopt);
     std::erase_if(readers_, [&](const Reader& other) { return &other == &reader; });

@@ -58,6 +58,10 @@ bool MachineHost::has_budget(GroupId group, wire::BudgetKind kind) {
     return enforcer_->has_budget(group, kind);
 }
 
+controllers::Host::MemoryUse MachineHost::memory_use(GroupId group, std::chrono::nanoseconds budget) {
+    return memory_.sample(census_.table(), group, budget);
+}
+
 void MachineHost::freeze(GroupId group) {
     freezing_->ask(group);
 }

@@ -6,6 +6,7 @@
 
 #include "controllers/controller.h"
 #include "supervisor/census.h"
+#include "supervisor/memory_sampler.h"
 
 namespace gpcsup::supervisor {
 
@@ -14,7 +15,8 @@ class Freezing;
 
 class MachineHost final : public controllers::Host {
   public:
-    MachineHost(grouping::Forest& forest, Census& census) : forest_(forest), census_(census) {}
+    MachineHost(grouping::Forest& forest, Census& census, std::string reader_program)
+        : forest_(forest), census_(census), memory_(std::move(reader_program)) {}
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
@@ -44,6 +46,7 @@ class MachineHost final : public controllers::Host {
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;
+    MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override;
     void freeze(grouping::GroupId group) override;
     void thaw(grouping::GroupId group) override;
     bool stands_still(grouping::GroupId group) override;
@@ -53,6 +56,7 @@ class MachineHost final : public controllers::Host {
   private:
     grouping::Forest& forest_;
     Census& census_;
+    MemorySampler memory_;
     Enforcer* enforcer_ = nullptr;
     Freezing* freezing_ = nullptr;
     sys::RealMachine machine_;

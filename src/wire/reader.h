@@ -28,4 +28,28 @@ struct ReadAnswer {
     std::uint8_t data[reader_max_length] = {};
 };
 
+// The other thing a reader does: figures of /proc/PID of many, where smaps_rollup waits for a lock of the
+// process that it looks at. Told apart by its size.
+inline constexpr std::uint32_t memory_members = 64;
+inline constexpr std::uint64_t memory_unknown = ~std::uint64_t{0};  // gone, not ours to see, or not in time
+
+enum class MemoryFigure : std::uint32_t { resident, proportional };
+
+struct MemoryRequest {
+    std::uint64_t id = 0;
+    MemoryFigure figure = MemoryFigure::resident;
+    std::uint32_t count = 0;     // at most memory_members
+    std::uint64_t until_ns = 0;  // CLOCK_MONOTONIC: those not looked at by then are left out
+    struct Member {
+        std::int32_t pid = 0;
+        std::uint32_t reserved = 0;
+        std::uint64_t start_time = 0;
+    } members[memory_members];
+};
+
+struct MemoryAnswer {
+    std::uint64_t id = 0;
+    std::uint64_t bytes[memory_members] = {};
+};
+
 }  // namespace gpcsup::wire

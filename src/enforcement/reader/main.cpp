@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "wire/reader.h"
 
 namespace gpcsup::enforcement {
@@ -60,15 +61,27 @@ int read_memory(const wire::ReadRequest& request, wire::ReadAnswer& answer) {
     return static_cast<std::size_t>(got) == wanted ? 0 : EFAULT;
 }
 
+bool serve_figures(const wire::MemoryRequest& request) {
+    wire::MemoryAnswer answer;
+    read_figures(request, answer);
+    return send(wire::reader_socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer);
+}
+
 bool serve_one() {
+    wire::MemoryRequest figures;  // the larger of the two
     wire::ReadRequest request;
-    const ssize_t got = recv(wire::reader_socket, &request, sizeof(request), 0);
+    static_assert(sizeof(figures) > sizeof(request));
+    const ssize_t got = recv(wire::reader_socket, &figures, sizeof(figures), 0);
     if (got < 0 && errno == EINTR) {
         return true;
+    }
+    if (got == sizeof(figures)) {
+        return serve_figures(figures);
     }
     if (got != sizeof(request)) {
         return false;
     }
+    std::memcpy(static_cast<void*>(&request), &figures, sizeof(request));
     wire::ReadAnswer answer;
     answer.id = request.id;
     answer.error = read_memory(request, answer);

@@ -93,6 +93,10 @@ class FakeHost final : public controllers::Host {
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         return budgets_.contains({group, kind});
     }
+    MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override {
+        budgets_of_time_.push_back(budget);
+        return memory_[group];
+    }
     void freeze(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::frozen); }
     void thaw(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::thawed); }
     bool stands_still(grouping::GroupId group) override { return !moving_.contains(group); }
@@ -136,6 +140,8 @@ class FakeHost final : public controllers::Host {
     std::set<std::pair<grouping::GroupId, wire::BudgetKind>> published_;
     std::set<grouping::GroupId> retired_;
     std::set<grouping::GroupId> moving_;  // frozen, but somebody in it has not come to a stop
+    std::map<grouping::GroupId, MemoryUse> memory_;
+    std::vector<std::chrono::nanoseconds> budgets_of_time_;
     bool table_full_ = false;
     unsigned affinity_calls_ = 0;
 };
