@@ -25,6 +25,10 @@ constexpr TypeRow types[] = {
     {AttributeType::nanoseconds, "nanoseconds", "a whole number of nanoseconds"},
     {AttributeType::rate, "rate", "a rate like \"100/1s\", or \"max\""},
     {AttributeType::user, "user id or none", "a numeric user id or \"none\""},
+    {AttributeType::soft_hard, "soft and hard limit, or max",
+     "a limit like \"1024\" or \"1024:4096\", or \"max\""},
+    {AttributeType::byte_limits, "soft and hard limit in bytes, or max",
+     "a limit like \"64M\" or \"64M:infinity\", or \"max\""},
     {AttributeType::freezing, "frozen or thawed", "\"frozen\" or \"thawed\""},
     {AttributeType::text, "text", "text"},
 };
@@ -125,6 +129,19 @@ base::Result<Value> parse_user(std::string_view full_name, std::string_view text
     return Value{std::uint64_t{uid}};
 }
 
+base::Result<Value> parse_limits(std::string_view full_name, AttributeType type, std::string_view text) {
+    if (text == "max") {
+        return Value{Max{}};
+    }
+    auto limits =
+        parse_soft_hard(text, type == AttributeType::byte_limits ? Suffixes::bytes : Suffixes::none);
+    if (!limits) {
+        return expected(full_name, type, text, limits.error().message());
+    }
+    const bool limits_nothing = limits->soft == SoftHard::infinity && limits->hard == SoftHard::infinity;
+    return limits_nothing ? Value{Max{}} : Value{format_soft_hard(*limits)};
+}
+
 base::Result<Value> parse_freezing(std::string_view full_name, std::string_view text) {
     if (text == "frozen" || text == "thawed") {
         return Value{std::string(text)};
@@ -154,6 +171,9 @@ base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, 
             return parse_rate_value(full_name, text);
         case AttributeType::user:
             return parse_user(full_name, text);
+        case AttributeType::soft_hard:
+        case AttributeType::byte_limits:
+            return parse_limits(full_name, type, text);
         case AttributeType::freezing:
             return parse_freezing(full_name, text);
         case AttributeType::text:
@@ -189,6 +209,57 @@ base::Result<Rate> parse_rate(std::string_view text) {
     }
     rate.window_ns = static_cast<std::uint64_t>(window->count());
     return rate;
+}
+
+namespace {
+
+base::Result<std::uint64_t> parse_one_limit(std::string_view text, Suffixes suffixes) {
+    if (text == "infinity") {
+        return SoftHard::infinity;
+    }
+    constexpr std::string_view letters = "KMGT";
+    constexpr unsigned bits_of_a_letter = 10;
+    unsigned shift = 0;
+    if (const auto letter = text.empty() ? std::string_view::npos : letters.find(text.back());
+        letter != std::string_view::npos) {
+        if (suffixes == Suffixes::none) {
+            return base::refuse(EINVAL, "it is a number and has no unit");
+        }
+        shift = static_cast<unsigned>(letter + 1) * bits_of_a_letter;
+        text.remove_suffix(1);
+    }
+    std::uint64_t number = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (text.empty() || problem == std::errc::invalid_argument || end != text.data() + text.size()) {
+        return base::refuse(EINVAL, "no limit is written \"infinity\"");
+    }
+    if (problem != std::errc{} || number > (SoftHard::infinity - 1) >> shift) {
+        return base::refuse(EINVAL, "the number is too big");
+    }
+    return number << shift;
+}
+
+}  // namespace
+
+base::Result<SoftHard> parse_soft_hard(std::string_view text, Suffixes suffixes) {
+    const std::size_t colon = text.find(':');
+    auto soft = parse_one_limit(trim(text.substr(0, colon)), suffixes);
+    auto hard =
+        colon == std::string_view::npos ? soft : parse_one_limit(trim(text.substr(colon + 1)), suffixes);
+    if (!soft || !hard) {
+        return std::unexpected(!soft ? soft.error() : hard.error());
+    }
+    if (*soft > *hard) {
+        return base::refuse(EINVAL, "the soft limit is in front, and not above the hard one");
+    }
+    return SoftHard{*soft, *hard};
+}
+
+std::string format_soft_hard(const SoftHard& limits) {
+    const auto text = [](std::uint64_t limit) {
+        return limit == SoftHard::infinity ? std::string("infinity") : std::to_string(limit);
+    };
+    return text(limits.soft) + ":" + text(limits.hard);
 }
 
 base::Result<Value> parse_value(std::string_view full_name, const Attribute& attribute,

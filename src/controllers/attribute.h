@@ -27,6 +27,8 @@ enum class AttributeType {
     nanoseconds,  // read-only CPU time
     rate,         // "100/1s", or "max"
     user,         // a numeric uid, or "none"
+    soft_hard,    // "1024:4096", "1024" for both, "infinity" for either, or "max"
+    byte_limits,  // the same with suffixes: "8M:infinity"
     freezing,     // "frozen" or "thawed"; what is read may also be "freezing"
     text,
 };
@@ -60,6 +62,16 @@ struct Rate {
     std::uint64_t window_ns = 0;
 };
 base::Result<Rate> parse_rate(std::string_view text);
+
+// "64K:infinity": a soft and a hard limit; one number is both.
+struct SoftHard {
+    static constexpr std::uint64_t infinity = ~std::uint64_t{0};
+    std::uint64_t soft = infinity;
+    std::uint64_t hard = infinity;
+};
+enum class Suffixes { none, bytes };
+base::Result<SoftHard> parse_soft_hard(std::string_view text, Suffixes suffixes);
+std::string format_soft_hard(const SoftHard& limits);
 
 // What parse_value reads back; JSON uses the variant itself (Max = null).
 std::string format_value(const Value& value);

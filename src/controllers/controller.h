@@ -4,8 +4,10 @@
 // cancel_attach, attach, can_fork, fork, exit, bind. Writing a controller touches no other file. A controller
 // never starts, stops or kills anything.
 
+#include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -99,6 +101,22 @@ class Host {
         std::uint64_t unread = 0;     // processes that are in no sum
     };
     virtual MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) = 0;
+    // Limits of a process as setrlimit(2) has them; by the number of the resource.
+    struct Limit {
+        std::uint64_t soft = unlimited;
+        std::uint64_t hard = unlimited;
+        static constexpr std::uint64_t unlimited = ~std::uint64_t{0};  // RLIM_INFINITY
+        bool operator==(const Limit&) const = default;
+    };
+    using LimitSet = std::array<Limit, 16>;
+    virtual base::Result<Limit> limit(base::ProcessId process, int resource) = 0;
+    // ESRCH when it is gone; EPERM: another user's, or a hard limit that only CAP_SYS_RESOURCE may raise.
+    virtual base::Result<> set_limit(base::ProcessId process, int resource, const Limit& limit) = 0;
+    virtual LimitSet start_limits() = 0;  // of what is started in no limited group
+    // What a process had before it was limited. Kept in its row (past_limits, which a child gets from its
+    // parent and 0 makes forgotten) and in the journal: a successor knows it.
+    virtual void remember_limits(processes::Process& process, const LimitSet& limits) = 0;
+    [[nodiscard]] virtual std::optional<LimitSet> remembered_limits(const processes::Process& process) = 0;
     // Everybody in the group and below is to stand still, whoever comes later too, until somebody thaws it:
     // as `gpcsup freeze` does it, kept in the journal by who does it. Both are idempotent and wait for
     // nobody.
@@ -171,7 +189,7 @@ class Controller {
         (void)group;
     }
     // A process came that nobody here forked: one of our own starts, or one that was found.
-    virtual void born(const processes::Process& process, grouping::GroupId group) {
+    virtual void born(processes::Process& process, grouping::GroupId group) {
         (void)process;
         (void)group;
     }

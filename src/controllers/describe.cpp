@@ -23,6 +23,10 @@ std::string_view example(AttributeType type) {
             return "100/1s";
         case AttributeType::user:
             return "none";
+        case AttributeType::soft_hard:
+            return "1024:infinity";
+        case AttributeType::byte_limits:
+            return "64M:infinity";
         case AttributeType::freezing:
             return "frozen";
         case AttributeType::text:

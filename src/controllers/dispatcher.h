@@ -98,7 +98,7 @@ class ControllerSet final : public grouping::Participant {
 
     // Routed by membership, which the process table knows of live and dead.
     void forked(const processes::Process& parent, processes::Process& child);
-    void born(const processes::Process& process);  // without a parent among ours
+    void born(processes::Process& process);  // without a parent among ours
     void exited(const processes::Process& process);
     [[nodiscard]] Birth birth(const grouping::Places& places);
     // The classes of calls that must be trapped for a process of these places: the union of `required` and of

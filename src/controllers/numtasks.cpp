@@ -152,7 +152,7 @@ void Numtasks::fork(const processes::Process&, processes::Process&, grouping::Gr
     note_arrival(group);
 }
 
-void Numtasks::born(const processes::Process&, grouping::GroupId group) {
+void Numtasks::born(processes::Process&, grouping::GroupId group) {
     note_arrival(group);
 }
 

@@ -22,7 +22,7 @@ class Numtasks final : public Controller {
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
-    void born(const processes::Process& process, grouping::GroupId group) override;
+    void born(processes::Process& process, grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
 

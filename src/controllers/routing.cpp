@@ -38,7 +38,7 @@ void ControllerSet::forked(const processes::Process& parent, processes::Process&
     }
 }
 
-void ControllerSet::born(const processes::Process& process) {
+void ControllerSet::born(processes::Process& process) {
     for (Bound& each : all_) {
         if (const auto group = group_of(each, process)) {
             each.controller->born(process, *group);

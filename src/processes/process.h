@@ -66,6 +66,8 @@ struct Process {
     // Why it is in its group of each hierarchy: 0 = nobody said so, else the mark of a placement rule, or
     // that it was placed explicitly (grouping/rules.h). A child has its parent's.
     std::uint16_t placed_by[grouping::max_hierarchies] = {};
+    std::uint16_t past_limits = 0;  // what it had before its group limited it: supervisor/past_limits.h
+    std::uint16_t reserved[3] = {};
 
     [[nodiscard]] base::ProcessId id() const { return {pid, start_time}; }
     [[nodiscard]] bool has(ProcessFlag flag) const { return (flags & flag) != 0; }

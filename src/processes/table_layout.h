@@ -14,7 +14,7 @@
 namespace gpcsup::processes {
 
 inline constexpr std::uint32_t table_magic = 0x54435047;  // "GPCT"
-inline constexpr std::uint32_t table_version = 2;
+inline constexpr std::uint32_t table_version = 3;
 inline constexpr std::uint32_t row_count = 65536;
 inline constexpr std::uint32_t book_count = 16384;
 inline constexpr std::uint32_t first_row =

@@ -1,11 +1,25 @@
 #include "supervisor/host.h"
 
+#include <sys/resource.h>
+
 #include "supervisor/enforcer.h"
 #include "supervisor/freezing.h"
+#include "sys/limits.h"
 
 namespace gpcsup::supervisor {
 
 using grouping::GroupId;
+
+// The limits are taken before gpcsupd raises any of its own: what it starts has them.
+MachineHost::MachineHost(grouping::Forest& forest, Census& census, PastLimits& past_limits,
+                         std::string reader_program)
+    : forest_(forest), census_(census), past_limits_(past_limits), memory_(std::move(reader_program)) {
+    for (std::size_t resource = 0; resource < start_limits_.size(); ++resource) {
+        const auto limit = sys::own_limit(static_cast<int>(resource));
+        start_limits_[resource] = {limit.soft, limit.hard};
+    }
+    start_limits_[RLIMIT_RTTIME].soft = start_limits_[RLIMIT_RTTIME].hard;  // gpc-exec gives it back
+}
 
 base::CpuList MachineHost::online_cpus() {
     return machine_.online_cpus().value_or(base::CpuList::up_to(1));
@@ -60,6 +74,23 @@ bool MachineHost::has_budget(GroupId group, wire::BudgetKind kind) {
 
 controllers::Host::MemoryUse MachineHost::memory_use(GroupId group, std::chrono::nanoseconds budget) {
     return memory_.sample(census_.table(), group, budget);
+}
+
+base::Result<controllers::Host::Limit> MachineHost::limit(base::ProcessId process, int resource) {
+    auto limit = sys::get_limit(process, resource);
+    return limit ? base::Result<Limit>(Limit{limit->soft, limit->hard}) : base::pass(limit);
+}
+
+base::Result<> MachineHost::set_limit(base::ProcessId process, int resource, const Limit& limit) {
+    return sys::set_limit(census_.files(), process, resource, {limit.soft, limit.hard});
+}
+
+void MachineHost::remember_limits(processes::Process& process, const LimitSet& limits) {
+    process.past_limits = past_limits_.number_of(limits);
+}
+
+std::optional<controllers::Host::LimitSet> MachineHost::remembered_limits(const processes::Process& process) {
+    return past_limits_.find(process.past_limits);
 }
 
 void MachineHost::freeze(GroupId group) {

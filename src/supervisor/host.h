@@ -7,6 +7,7 @@
 #include "controllers/controller.h"
 #include "supervisor/census.h"
 #include "supervisor/memory_sampler.h"
+#include "supervisor/past_limits.h"
 
 namespace gpcsup::supervisor {
 
@@ -15,8 +16,8 @@ class Freezing;
 
 class MachineHost final : public controllers::Host {
   public:
-    MachineHost(grouping::Forest& forest, Census& census, std::string reader_program)
-        : forest_(forest), census_(census), memory_(std::move(reader_program)) {}
+    MachineHost(grouping::Forest& forest, Census& census, PastLimits& past_limits,
+                std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
@@ -47,6 +48,11 @@ class MachineHost final : public controllers::Host {
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override;
+    base::Result<Limit> limit(base::ProcessId process, int resource) override;
+    base::Result<> set_limit(base::ProcessId process, int resource, const Limit& limit) override;
+    LimitSet start_limits() override { return start_limits_; }
+    void remember_limits(processes::Process& process, const LimitSet& limits) override;
+    std::optional<LimitSet> remembered_limits(const processes::Process& process) override;
     void freeze(grouping::GroupId group) override;
     void thaw(grouping::GroupId group) override;
     bool stands_still(grouping::GroupId group) override;
@@ -56,6 +62,8 @@ class MachineHost final : public controllers::Host {
   private:
     grouping::Forest& forest_;
     Census& census_;
+    PastLimits& past_limits_;
+    LimitSet start_limits_;
     MemorySampler memory_;
     Enforcer* enforcer_ = nullptr;
     Freezing* freezing_ = nullptr;

@@ -112,6 +112,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     Configuration configuration_;
     grouping::Forest forest_;
     std::unique_ptr<Census> census_;
+    std::unique_ptr<PastLimits> past_limits_;
     std::unique_ptr<MachineHost> host_;
     base::CpuList online_;  // as last seen
     std::unique_ptr<Enforcer> enforcer_;

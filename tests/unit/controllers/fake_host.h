@@ -97,6 +97,30 @@ class FakeHost final : public controllers::Host {
         budgets_of_time_.push_back(budget);
         return memory_[group];
     }
+    base::Result<Limit> limit(base::ProcessId process, int resource) override {
+        return limits_of(process)[static_cast<std::size_t>(resource)];
+    }
+    base::Result<> set_limit(base::ProcessId process, int resource, const Limit& limit) override {
+        Limit& has = limits_of(process)[static_cast<std::size_t>(resource)];
+        if (forbidden_.contains(process.pid) || (!may_raise_ && limit.hard > has.hard)) {
+            return base::fail(EPERM, "set the limits of", "process " + std::to_string(process.pid));
+        }
+        ++limit_calls_;
+        has = limit;
+        return {};
+    }
+    LimitSet start_limits() override { return start_limits_; }
+    void remember_limits(processes::Process& process, const LimitSet& limits) override {
+        past_limits_.push_back(limits);
+        process.past_limits = static_cast<std::uint16_t>(past_limits_.size());
+    }
+    std::optional<LimitSet> remembered_limits(const processes::Process& process) override {
+        return process.past_limits == 0 ? std::nullopt
+                                        : std::optional(past_limits_[process.past_limits - 1u]);
+    }
+    LimitSet& limits_of(base::ProcessId process) {
+        return limits_.try_emplace(process, start_limits_).first->second;
+    }
     void freeze(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::frozen); }
     void thaw(grouping::GroupId group) override { forest_.set_frozen(group, grouping::Freezing::thawed); }
     bool stands_still(grouping::GroupId group) override { return !moving_.contains(group); }
@@ -142,6 +166,11 @@ class FakeHost final : public controllers::Host {
     std::set<grouping::GroupId> moving_;  // frozen, but somebody in it has not come to a stop
     std::map<grouping::GroupId, MemoryUse> memory_;
     std::vector<std::chrono::nanoseconds> budgets_of_time_;
+    LimitSet start_limits_{};
+    std::map<base::ProcessId, LimitSet> limits_;
+    std::vector<LimitSet> past_limits_;
+    bool may_raise_ = true;
+    unsigned limit_calls_ = 0;
     bool table_full_ = false;
     unsigned affinity_calls_ = 0;
 };
