@@ -1,14 +1,16 @@
 """The freezer controller: freezer.state as a setting, and /proc's word for every thread."""
 
+import contextlib
 import os
 import pathlib
 import select
+import shutil
 import signal
+import tempfile
 import time
 import unittest
 
-import harness
-from harness import Case, ORDINARY, SLOW, stat_of, wait_gone
+from harness import Case, ORDINARY, SLOW, command_name, needs_root, status_field, wait_gone
 
 CONFIG = """
 [hierarchy.tenant]
@@ -141,6 +143,44 @@ class Freezer(Case):
 
 class FreezerAsOrdinaryUser(Freezer):
     user = ORDINARY if os.getuid() == 0 else None
+
+
+@needs_root
+class NotOursToStop(Case):
+    """As the kernel's: a group in which somebody still runs is freezing, for as long as he does."""
+
+    user = ORDINARY
+
+    def test_it_stays_freezing(self):
+        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        os.chmod(directory, 0o755)
+        become_root = shutil.copy(shutil.which("setpriv"), directory)
+        os.chmod(become_root, 0o4755)
+        command = f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'
+        unit = f'enabled = false\n[service]\nrestart = "no"\ncommand = {command}\n[place]\ntenant = "/acme/web"\n'
+        supervisor = self.supervise({"other": unit}, CONFIG)
+        supervisor.gpcsup("start", "other")
+        pid = supervisor.unit("other")["pid"]
+        exactly_it = os.pidfd_open(pid)
+        self.addCleanup(os.close, exactly_it)
+
+        def end():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(exactly_it, signal.SIGKILL)
+            self.assertTrue(wait_gone(pid, 10))
+        self.addCleanup(end)
+        deadline = time.monotonic() + 20 * SLOW
+        while (status_field(pid, "Uid") or "0").split()[0] != "0" or command_name(pid) != "sleep":
+            self.assertLess(time.monotonic(), deadline, "setpriv did not become root: is the directory mounted nosuid?")
+            select.select([], [], [], 0.05)
+        self.assertEqual(1, supervisor.gpcsup("freeze", "tenant:/acme", check=False).returncode)  # its patience is over
+
+        def state(group):
+            return supervisor.json("get", group, "freezer.state")["attributes"]["freezer.state"]
+        self.assertEqual(("freezing", "freezing"), (state("tenant:/acme"), state("tenant:/acme/web")))
+        end()
+        self.assertEqual(("frozen", "frozen"), (state("tenant:/acme"), state("tenant:/acme/web")))
 
 
 if __name__ == "__main__":
