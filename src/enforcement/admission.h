@@ -12,11 +12,27 @@ namespace gpcsup::enforcement {
 
 inline constexpr unsigned max_levels = 64;  // of a chain of budgets: deeper than any tree of groups
 
-// The budgets that a request counts in: up to two leaves, each with the chain above it.
+// The budgets that a request counts in: up to three leaves, each with the chain above it.
 struct Leaves {
     std::uint32_t row = wire::no_row;
     std::uint32_t process_row = wire::no_row;
+    std::uint32_t file_row = wire::no_row;
+    std::uint32_t files = 1;  // that it makes
+
+    [[nodiscard]] bool any() const {
+        return row != wire::no_row || process_row != wire::no_row || file_row != wire::no_row;
+    }
 };
+
+// How far a caller may go, in the words of the beancounters: to the barrier, or, with CAP_SYS_ADMIN, to the
+// limit.
+enum class Severity { barrier, limit };
+
+inline std::uint64_t limit_for(const wire::Budget& budget, Severity severity) {
+    const std::uint64_t limit = budget.limit.load();
+    const std::uint64_t barrier = budget.barrier.load();
+    return severity == Severity::limit || limit < barrier ? limit : barrier;
+}
 
 inline std::uint64_t bound(const wire::Budget& budget) {
     const std::uint64_t counted = budget.counted.load();
@@ -37,31 +53,37 @@ void for_each_level(const wire::EnforcementTable& table, std::uint32_t leaf, Vis
     }
 }
 
-// The first level that has no room for one more, or no_row.
-inline std::uint32_t find_full(const wire::EnforcementTable& table, const Leaves& leaves) {
+// The first level that has no room for it, or no_row.
+inline std::uint32_t find_full(const wire::EnforcementTable& table, const Leaves& leaves,
+                               Severity severity = Severity::barrier) {
     std::uint32_t full = wire::no_row;
-    const auto look = [&](std::uint32_t row) {
-        const std::uint64_t limit = table.budgets[row].limit.load();
-        if (limit != wire::unlimited && bound(table.budgets[row]) + 1 > limit) {
-            full = row;
-            return Walk::stop;
-        }
-        return Walk::on;
+    const auto look = [&](std::uint32_t leaf, std::uint32_t wanted) {
+        for_each_level(table, leaf, [&](std::uint32_t row) {
+            const std::uint64_t limit = limit_for(table.budgets[row], severity);
+            if (full != wire::no_row ||
+                (limit != wire::unlimited && bound(table.budgets[row]) + wanted > limit)) {
+                full = full != wire::no_row ? full : row;
+                return Walk::stop;
+            }
+            return Walk::on;
+        });
     };
-    for_each_level(table, leaves.row, look);
-    if (full == wire::no_row) {
-        for_each_level(table, leaves.process_row, look);
-    }
+    look(leaves.row, 1);
+    look(leaves.process_row, 1);
+    look(leaves.file_row, leaves.files);
     return full;
 }
 
 inline void reserve(wire::EnforcementTable& table, const Leaves& leaves) {
-    const auto add = [&](std::uint32_t row) {
-        table.budgets[row].issued.fetch_add(1);
-        return Walk::on;
+    const auto add = [&](std::uint32_t leaf, std::uint32_t count) {
+        for_each_level(table, leaf, [&](std::uint32_t row) {
+            table.budgets[row].issued.fetch_add(count);
+            return Walk::on;
+        });
     };
-    for_each_level(table, leaves.row, add);
-    for_each_level(table, leaves.process_row, add);
+    add(leaves.row, 1);
+    add(leaves.process_row, 1);
+    add(leaves.file_row, leaves.files);
 }
 
 // Refusals of this budget in the running second, this one included.

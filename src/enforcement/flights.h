@@ -1,6 +1,7 @@
 #pragma once
-// Forks let go on whose child may not be visible yet: one entry a thread, written here, settled by gpcsupd.
-// No system call but tkill(2) with signal 0, and that only when the neighbourhood of an entry is crowded.
+// Forks and opens let go on whose child or file may not be visible yet: one entry a thread, written here,
+// settled by gpcsupd. No system call but tkill(2) with signal 0, and that only when the neighbourhood of an
+// entry is crowded.
 
 #include <cerrno>
 #include <cstdint>
@@ -46,6 +47,7 @@ inline void write_flight(wire::Flight& flight, std::uint32_t tid, std::uint32_t 
     flight.tid.store(0);
     flight.row.store(leaves.row);
     flight.process_row.store(leaves.process_row);
+    flight.file_row.store(leaves.file_row);
     flight.call.store(call);
     flight.resolved_ns.store(0);
     flight.continued_ns.store(now);

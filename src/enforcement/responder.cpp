@@ -31,6 +31,8 @@ constexpr int native_clone = 56;
 constexpr int native_vfork = 58;
 constexpr int compat_clone = 120;
 constexpr int compat_vfork = 190;
+constexpr int compat_socketcall = 102;
+constexpr std::uint64_t socketcall_pair = 8;  // SYS_SOCKETPAIR
 
 PendingState state_of(const wire::Pending& pending) {
     return static_cast<PendingState>(pending.state.load());
@@ -52,10 +54,11 @@ std::uint64_t clone_flags(const seccomp_data& call) {
     return call.nr == (is_native(call) ? native_clone : compat_clone) ? call.args[0] : 0;
 }
 
-std::uint32_t flight_call(const seccomp_data& call) {
+std::uint32_t flight_call(const seccomp_data& call, const Leaves& leaves) {
     const bool waits =
         call.nr == (is_native(call) ? native_vfork : compat_vfork) || (clone_flags(call) & CLONE_VFORK) != 0;
-    return static_cast<std::uint32_t>(call.nr) | (waits ? wire::flight_waits_for_child : 0);
+    return static_cast<std::uint32_t>(call.nr) | (waits ? wire::flight_waits_for_child : 0) |
+           (leaves.files > 1 ? wire::flight_makes_two : 0);
 }
 
 }  // namespace
@@ -99,12 +102,21 @@ void Responder::release(std::uint32_t slot) {
     released_ = true;
 }
 
-TrapClass Responder::class_of(const seccomp_data& call) const {
+std::uint8_t Responder::class_word(const seccomp_data& call) const {
     if (call.nr < 0 || static_cast<std::uint32_t>(call.nr) >= wire::call_number_count) {
-        return TrapClass::none;
+        return 0;
     }
-    return static_cast<TrapClass>(is_native(call) ? table_->classes[call.nr]
-                                                  : table_->compat_classes[call.nr]);
+    return is_native(call) ? table_->classes[call.nr] : table_->compat_classes[call.nr];
+}
+
+TrapClass Responder::class_of(const seccomp_data& call) const {
+    return static_cast<TrapClass>(class_word(call) & ~wire::makes_two);
+}
+
+std::uint32_t Responder::files_of(const seccomp_data& call) const {
+    const bool pair = (class_word(call) & wire::makes_two) != 0 ||
+                      (!is_native(call) && call.nr == compat_socketcall && call.args[0] == socketcall_pair);
+    return pair ? 2 : 1;
 }
 
 wire::Domain* Responder::domain_of(Listener& listener) const {
@@ -132,14 +144,27 @@ void Responder::listening(std::uint32_t index) {
 }
 
 Leaves Responder::leaves_of(const wire::Domain& domain, const wire::Pending& pending) const {
-    const auto index = static_cast<unsigned>(class_of_slot(pending));
     const seccomp_notif& notification = pending.notification;
     const wire::Override* moved = domain.overrides.load() == 0
                                       ? nullptr
                                       : find_override(*table_, pending.domain_key.load(), notification.pid);
-    Leaves leaves{moved != nullptr ? moved->budget[index].load() : domain.budget[index].load(), wire::no_row};
-    if (class_of_slot(pending) == TrapClass::task && (clone_flags(notification.data) & CLONE_THREAD) == 0) {
+    const auto row_of = [&](TrapClass trap_class) {
+        const auto index = static_cast<unsigned>(trap_class);
+        return moved != nullptr ? moved->budget[index].load() : domain.budget[index].load();
+    };
+    Leaves leaves;
+    if (class_of_slot(pending) == TrapClass::file) {
+        leaves.file_row = row_of(TrapClass::file);
+        leaves.files = files_of(notification.data);
+        return leaves;
+    }
+    const std::uint64_t flags = clone_flags(notification.data);
+    leaves.row = row_of(TrapClass::task);
+    if ((flags & CLONE_THREAD) == 0) {
         leaves.process_row = moved != nullptr ? moved->process_budget.load() : domain.process_budget.load();
+    }
+    if ((flags & CLONE_PIDFD) != 0) {
+        leaves.file_row = row_of(TrapClass::file);
     }
     return leaves;
 }
@@ -233,20 +258,23 @@ Responder::Admission Responder::admit(std::uint32_t slot, Listener& listener, st
         return Admission::waits;  // not written yet: to let go on would be to let out
     }
     const Leaves leaves = leaves_of(*domain, pending);
+    const seccomp_notif& notification = pending.notification;
     full = find_full(*table_, leaves);
+    if (full != wire::no_row && leaves.file_row != wire::no_row &&
+        severity_of(notification.pid) == Severity::limit) {
+        full = find_full(*table_, leaves, Severity::limit);
+    }
     if (full != wire::no_row) {
         return Admission::full;
     }
-    const seccomp_notif& notification = pending.notification;
-    const bool counted = leaves.row != wire::no_row || leaves.process_row != wire::no_row;
-    if (counted && class_of_slot(pending) == TrapClass::task) {
+    if (leaves.any()) {
         wire::Flight* flight = find_free_flight(*table_, notification.pid);
         if (flight == nullptr) {
             table_->flights_wanted.store(now_ns());
             return Admission::waits;
         }
         // Before `issued` is: whoever reads the higher number also sees the flight.
-        write_flight(*flight, notification.pid, flight_call(notification.data), leaves, now_ns());
+        write_flight(*flight, notification.pid, flight_call(notification.data, leaves), leaves, now_ns());
     }
     reserve(*table_, leaves);
     send_continue(listener.descriptor, notification.id);

@@ -168,6 +168,7 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
         wire::Budget& budget = table_->budgets[known->second];
         budget.refuse_errno.store(static_cast<std::uint32_t>(request.refuse_errno));
         budget.limit.store(request.limit);
+        budget.barrier.store(request.barrier);
         budget.parent.store(nearest_row(parent_of_(request.group), request.kind));
         kick();
         return BudgetRow(known->second);
@@ -179,6 +180,7 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     const std::uint32_t row = *taken;
     wire::Budget& budget = table_->budgets[row];
     budget.limit.store(request.limit);
+    budget.barrier.store(request.barrier);
     budget.refuse_errno.store(static_cast<std::uint32_t>(request.refuse_errno));
     budget.kind.store(static_cast<std::uint32_t>(request.kind));
     budget.counted.store(std::uint64_t{UINT32_MAX} << 32 | budget.issued.load());
@@ -222,6 +224,7 @@ void EnforcementClient::retire(BudgetRow row) {
     const std::uint32_t above = gone.parent.load();
     budgets_.erase({gone.key.load(), static_cast<BudgetKind>(gone.kind.load())});
     gone.limit.store(wire::unlimited);
+    gone.barrier.store(wire::unlimited);
     // Retired rows, too: a fork in flight may have been reserved on one, and its chain must lead on to the
     // living.
     for (std::uint32_t other = 0; other < budget_end_; ++other) {

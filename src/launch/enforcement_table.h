@@ -37,6 +37,7 @@ struct BudgetRequest {
     wire::BudgetKind kind = wire::BudgetKind::tasks;
     std::uint64_t limit = wire::unlimited;
     int refuse_errno = 0;
+    std::uint64_t barrier = wire::unlimited;  // files: the limit of callers without privileges
 };
 
 struct ExactCount {

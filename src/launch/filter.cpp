@@ -8,6 +8,7 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 
+#include "launch/file_calls.h"
 #include "launch/trap_table.h"
 
 namespace gpcsup::launch {
@@ -41,22 +42,38 @@ class Program {
         add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
         answer(action);
     }
-    void call_if(int number, std::uint32_t action) {
-        if (number != no_call) {
-            answer_if(static_cast<std::uint32_t>(number), action);
-        }
-    }
-    void call_with_argument(int number, const RefusedCall& call) {
+    // `action` for a call of this number whose arguments are so; everybody else comes out with the number in
+    // the accumulator.
+    void call_if(int number, const Conditions& when, std::uint32_t action) {
         if (number == no_call) {
             return;
         }
-        // The accumulator is loaded anew by a call that does not match: the number is needed again.
-        add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(number), 0, 5);
-        load(argument_offset(call.argument));
-        add(BPF_ALU | BPF_AND | BPF_K, call.mask);
-        add(BPF_JMP | BPF_JEQ | BPF_K, call.value, 0, 1);
-        answer(refuse(call.error));
-        answer(SECCOMP_RET_ALLOW);
+        std::uint8_t conditions = 0;
+        for (const When& each : when) {
+            conditions = static_cast<std::uint8_t>(conditions + (each.argument < 0 ? 0 : 1));
+        }
+        if (conditions == 0) {
+            answer_if(static_cast<std::uint32_t>(number), action);
+            return;
+        }
+        add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(number), 0,
+            static_cast<std::uint8_t>(3 * conditions + 2));
+        for (const When& each : when) {
+            if (each.argument >= 0) {
+                --conditions;
+                load(argument_offset(each.argument));
+                add(BPF_ALU | BPF_AND | BPF_K, each.mask);
+                add(BPF_JMP | BPF_JEQ | BPF_K, each.value, 0, static_cast<std::uint8_t>(3 * conditions + 1));
+            }
+        }
+        answer(action);
+        load(offsetof(seccomp_data, nr));
+    }
+    // A call that is younger than our table may make files.
+    void refuse_unknown_calls() {
+        add(BPF_JMP | BPF_JGT | BPF_K, static_cast<std::uint32_t>(last_known_call), 0, 2);
+        add(BPF_JMP | BPF_JEQ | BPF_K, no_number, 1, 0);
+        answer(refuse(ENOSYS));
     }
     void add(std::uint32_t code, std::uint32_t value, std::uint8_t if_true = 0, std::uint8_t if_false = 0) {
         instructions_.push_back({static_cast<std::uint16_t>(code), if_true, if_false, value});
@@ -76,18 +93,16 @@ template <class Number>
 void add_calls(Program& program, std::uint32_t classes, Number number) {
     for (const TrappedCall& call : trapped_calls()) {
         if ((classes & class_mask(call.trap_class)) != 0) {
-            program.call_if(number(call), SECCOMP_RET_USER_NOTIF);
+            program.call_if(number(call), call.when, SECCOMP_RET_USER_NOTIF);
         }
     }
     for (const RefusedCall& call : refused_calls()) {
-        if ((classes & call.classes) == 0) {
-            continue;
+        if ((classes & call.classes) != 0) {
+            program.call_if(number(call), call.when, refuse(call.error));
         }
-        if (call.argument < 0) {
-            program.call_if(number(call), refuse(call.error));
-        } else {
-            program.call_with_argument(number(call), call);
-        }
+    }
+    if ((classes & class_mask(wire::TrapClass::file)) != 0) {
+        program.refuse_unknown_calls();
     }
     program.answer(SECCOMP_RET_ALLOW);
 }

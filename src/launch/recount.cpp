@@ -12,6 +12,7 @@ struct FlightCopy {
     std::uint32_t tid = 0;
     std::uint32_t row = 0;
     std::uint32_t process_row = 0;
+    std::uint32_t file_row = 0;
     std::uint32_t call = 0;
     std::uint64_t continued_ns = 0;
 };
@@ -28,6 +29,7 @@ std::optional<FlightCopy> read_flight(const wire::Flight& flight) {
         }
         copy.row = flight.row.load();
         copy.process_row = flight.process_row.load();
+        copy.file_row = flight.file_row.load();
         copy.call = flight.call.load();
         if (flight.tid.load() == copy.tid && flight.continued_ns.load() == copy.continued_ns) {
             return copy;
@@ -51,7 +53,8 @@ std::vector<Recounter::Open> Recounter::settle_flights() {
             // stays open.
             flight.resolved_ns.store(before);
         } else {
-            open.push_back({copy->row, copy->process_row});
+            open.push_back({copy->row, copy->process_row, copy->file_row,
+                            (copy->call & wire::flight_makes_two) != 0 ? 2U : 1U});
         }
     }
     return open;
@@ -71,10 +74,20 @@ std::uint64_t Recounter::count_and_publish(BudgetRow row, std::uint32_t issued, 
                                            const std::vector<Open>& flights) {
     const wire::Budget& budget = client_.budget(row);
     const auto kind = static_cast<wire::BudgetKind>(budget.kind.load());
-    const auto of_row = [&](const Open& flight) {
-        return leads_to(kind == wire::BudgetKind::processes ? flight.process_row : flight.row, row);
-    };
-    const auto in_flight = static_cast<std::uint64_t>(std::ranges::count_if(flights, of_row));
+    std::uint64_t in_flight = 0;
+    for (const Open& flight : flights) {
+        switch (kind) {
+            case wire::BudgetKind::processes:
+                in_flight += leads_to(flight.process_row, row) ? 1 : 0;
+                break;
+            case wire::BudgetKind::files:
+                in_flight += leads_to(flight.file_row, row) ? flight.files : 0;
+                break;
+            default:
+                in_flight += leads_to(flight.row, row) ? 1 : 0;
+                break;
+        }
+    }
     const std::uint64_t members = count_group_(budget.key.load(), kind);
     client_.publish_count(row, {members + in_flight, issued, began});
     return members;

@@ -55,9 +55,11 @@ class Recounter {
     void note_fork(pid_t parent_tid, std::uint64_t kernel_ns);
 
   private:
-    struct Open {  // a flight that may still become a child
+    struct Open {  // a flight that may still become a child, or files
         std::uint32_t row;
         std::uint32_t process_row;
+        std::uint32_t file_row;
+        std::uint32_t files;
     };
     [[nodiscard]] std::vector<Open> settle_flights();
     [[nodiscard]] bool leads_to(std::uint32_t from, BudgetRow row) const;

@@ -74,7 +74,7 @@ ThreadState SystemThreadProbe::look(pid_t tid, std::uint32_t call, std::uint64_t
     }
     std::uint32_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || number != (call & ~wire::flight_waits_for_child)) {
+    if (error != std::errc() || number != (call & wire::flight_number)) {
         return ThreadState::elsewhere;  // another call, or -1: asleep outside any call
     }
     const bool borrowed = (call & wire::flight_waits_for_child) != 0 && has_borrower(tid);

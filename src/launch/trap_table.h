@@ -3,6 +3,7 @@
 // a service and the table from which gpc-enforce reads a call's class both come from these rows, so the two
 // cannot disagree.
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -13,11 +14,20 @@ namespace gpcsup::launch {
 
 inline constexpr int no_call = -1;  // the ABI has no such call
 
+// A condition on a scalar argument: its lower half, masked, is this value. argument < 0 = always.
+struct When {
+    int argument = -1;
+    std::uint32_t mask = 0;
+    std::uint32_t value = 0;
+};
+using Conditions = std::array<When, 2>;  // all of them
+
 struct TrappedCall {  // answered by gpc-enforce
     std::string_view name;
     wire::TrapClass trap_class;
     int native;  // x86_64 number
     int compat;  // i386 number
+    Conditions when{};
 };
 
 // A call that would get around a class and is therefore answered inside the filter, without asking anyone.
@@ -27,10 +37,7 @@ struct RefusedCall {
     int native;
     int compat;
     int error;
-    // Only when argument `argument`, masked, is this value; argument < 0 = always.
-    int argument = -1;
-    std::uint32_t mask = 0;
-    std::uint32_t value = 0;
+    Conditions when{};
 };
 
 constexpr std::uint32_t class_mask(wire::TrapClass trap_class) {

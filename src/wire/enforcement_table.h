@@ -23,7 +23,7 @@
 
 namespace gpcsup::wire {
 
-inline constexpr std::uint32_t enforcement_version = 1;
+inline constexpr std::uint32_t enforcement_version = 2;
 inline constexpr std::uint32_t budget_count = 4096;
 inline constexpr std::uint32_t domain_count = 4096;
 inline constexpr std::uint32_t override_count = 4096;
@@ -47,6 +47,8 @@ enum class TrapClass : std::uint8_t {
     count_
 };
 inline constexpr unsigned trap_class_count = static_cast<unsigned>(TrapClass::count_);
+inline constexpr std::uint8_t makes_two =
+    0x80;  // beside a class of EnforcementTable::classes: two files at once
 inline constexpr std::uint32_t call_number_count = 512;  // of x86_64; larger numbers are never trapped
 
 // What a budget counts. A row is found again by (key, kind) after a restart of gpcsupd.
@@ -70,7 +72,8 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint64_t> recounted;  // gpcsupd: monotonic ns at which the last exact count *began*
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
     std::atomic<std::uint32_t> kind;               // BudgetKind
-    std::atomic<std::uint32_t> peak;  // gpcsupd, for its successor: the most that it ever saw there
+    std::atomic<std::uint32_t> peak;     // gpcsupd, for its successor: the most that it ever saw there
+    std::atomic<std::uint64_t> barrier;  // files: what `limit` is for callers without CAP_SYS_ADMIN
 };
 
 struct Domain {                      // where a listener's processes are: one budget row a class and a kind
@@ -121,17 +124,20 @@ struct Pending {
     seccomp_notif notification;
 };
 
-// A fork that was let go on and whose child may not be visible yet. One a thread: a second notification of a
-// thread replaces its entry. Index = tid % flight_count, linear probing over 8.
+// A fork, or an open, that was let go on and whose child or file may not be visible yet. One a thread: a
+// second notification of a thread replaces its entry. Index = tid % flight_count, linear probing over 8.
 inline constexpr std::uint32_t flight_waits_for_child =
     1u << 31;  // vfork: the parent sleeps in the call till the child execs
+inline constexpr std::uint32_t flight_makes_two = 1u << 30;           // a pair of files
+inline constexpr std::uint32_t flight_number = flight_makes_two - 1;  // the rest of Flight::call
 struct Flight {
     std::atomic<std::uint32_t> tid;  // 0 = free
     std::atomic<std::uint32_t> row;  // the leaf budget of kind tasks, or no_row
     std::atomic<std::uint32_t>
         process_row;  // the leaf budget of kind processes, or no_row (always for a thread)
-    std::atomic<std::uint32_t>
-        call;  // its number, as /proc/TID/syscall shows it, with flight_waits_for_child
+    std::atomic<std::uint32_t> file_row;  // the leaf budget of kind files, or no_row
+    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint32_t> call;  // its number, as /proc/TID/syscall shows it, with the flags above
     std::atomic<std::uint64_t> continued_ns;  // CLOCK_MONOTONIC just before SEND
     // gpcsupd: a moment at which the thread was seen out of its call, or the kernel's timestamp of its fork
     // event. The entry is settled when this is not before continued_ns; only gpc-enforce ever reuses an

@@ -42,6 +42,9 @@ constexpr std::uint32_t compat = AUDIT_ARCH_I386;
 
 TEST_CASE("the trap table has the numbers of the kernel's headers") {
     for (const launch::TrappedCall& call : launch::trapped_calls()) {
+        if (call.trap_class == TrapClass::file) {
+            continue;  // file_calls_test.cpp
+        }
         INFO(call.name);
         CHECK(call.native == test::native_number(call.name));
         CHECK(call.compat == test::compat_number(call.name));
@@ -106,10 +109,10 @@ TEST_CASE("what cannot be trapped is refused, not ignored") {
     const auto nothing = launch::build_filter({});
     REQUIRE_FALSE(nothing.has_value());
     CHECK(nothing.error().code == EINVAL);
-    const TrapClass file = TrapClass::file;
-    const auto files = launch::build_filter({&file, 1});
-    REQUIRE_FALSE(files.has_value());
-    CHECK(files.error().code == ENOTSUP);
+    const TrapClass unknown = TrapClass::count_;
+    const auto nobody = launch::build_filter({&unknown, 1});
+    REQUIRE_FALSE(nobody.has_value());
+    CHECK(nobody.error().code == ENOTSUP);
 }
 
 TEST_CASE("the cache gives the same program for the same set in any order") {
@@ -130,7 +133,7 @@ TEST_CASE("gpc-enforce's class tables come from the same rows") {
     launch::fill_classes(*table);
     CHECK(table->classes[57] == static_cast<int>(TrapClass::task));
     CHECK(table->compat_classes[2] == static_cast<int>(TrapClass::task));
-    CHECK(table->classes[2] == static_cast<int>(TrapClass::none));
+    CHECK(table->classes[1] == static_cast<int>(TrapClass::none));
     CHECK(table->classes[203] == static_cast<int>(TrapClass::affinity));
     CHECK(table->compat_classes[241] == static_cast<int>(TrapClass::affinity));
 }
