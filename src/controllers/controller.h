@@ -6,6 +6,8 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -92,6 +94,24 @@ class Host {
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
     [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
+    // Open file descriptions charged to the group and below, exact now; the same with a barrier as a limit on
+    // them. Those of a process that leaves stay charged to the group it left: it is told before anybody
+    // counts again.
+    virtual std::uint64_t file_count(grouping::GroupId group) = 0;
+    virtual base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
+                                         std::uint64_t limit) = 0;
+    struct Waters {  // the most and the least that was counted, as far as a successor must know it
+        std::uint64_t most = 0;
+        std::optional<std::uint64_t> least;
+    };
+    virtual Waters file_waters(grouping::GroupId group) = 0;  // of the group's row; nothing without one
+    virtual void keep_file_waters(grouping::GroupId group, const Waters& waters) = 0;
+    virtual void files_leave(const processes::Process& process, grouping::GroupId from) = 0;
+    virtual void files_forked(const processes::Process& parent, const processes::Process& child) = 0;
+    virtual void files_ended(const processes::Process& process) = 0;
+    // What groups have open in processes that left them; `call` is called whenever it may have changed.
+    virtual std::map<grouping::GroupId, std::uint64_t> files_kept_open() = 0;
+    virtual void on_files_closed(std::function<void()> call) = 0;
     // Memory of the members of the group and below, looked at now, in this time at most. PSS that could not
     // be read is taken to be RSS, and that part told apart.
     struct MemoryUse {

@@ -186,6 +186,7 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     budget.counted.store(std::uint64_t{UINT32_MAX} << 32 | budget.issued.load());
     budget.failcnt.store(0);
     budget.peak.store(0);
+    budget.least.store(0);
     budget.recount_wanted.store(0);
     budget.recounted.store(0);
     budget.refused_in_second.store(0);

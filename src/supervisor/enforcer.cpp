@@ -28,8 +28,8 @@ constexpr std::array<std::string_view, launch::budget_kinds> attribute_of_kind =
 }  // namespace
 
 Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest,
-                   Chronicle& chronicle)
-    : loop_(loop), keeper_(keeper), census_(census), forest_(forest), chronicle_(chronicle) {}
+                   Chronicle& chronicle, FileService& files)
+    : loop_(loop), keeper_(keeper), census_(census), forest_(forest), chronicle_(chronicle), files_(files) {}
 
 base::Result<> Enforcer::open() {
     const auto parent_of = [this](launch::GroupKey key) -> launch::GroupKey {
@@ -65,8 +65,7 @@ base::Result<> Enforcer::open() {
     client_->use_wakeup(enforce_wakeup_.get());
     recounter_ = std::make_unique<launch::Recounter>(
         *client_, probe_, [this](launch::GroupKey group, wire::BudgetKind kind) -> std::uint64_t {
-            const auto count = census_.count_exactly(GroupId{group});
-            return kind == wire::BudgetKind::processes ? count.processes : count.tasks;
+            return count(GroupId{group}, kind);
         });
     census_.on_fork_event(
         [this](pid_t thread, std::uint64_t kernel_ns) { recounter_->note_fork(thread, kernel_ns); });
@@ -91,6 +90,47 @@ base::Result<> Enforcer::watch(const std::string& reader_program, AffinityServic
     return {};
 }
 
+std::uint64_t Enforcer::count(GroupId group, wire::BudgetKind kind) {
+    if (kind != wire::BudgetKind::files) {
+        const auto count = census_.count_exactly(group);
+        return kind == wire::BudgetKind::processes ? count.processes : count.tasks;
+    }
+    // Far from its edge, the number of descriptors is near enough; whoever comes to it is counted.
+    const auto row = client_->find(group.value, kind);
+    const auto& budget = client_->budget(*row);
+    const std::uint64_t edge = std::min(budget.limit.load(), budget.barrier.load());
+    const std::uint64_t plenty = edge == wire::unlimited ? edge : edge - edge / 4;
+    const std::uint64_t held = files_.count(group, plenty);
+    if (held >= plenty) {
+        keep_file_waters(group, {held, held});
+    }
+    return held;
+}
+
+controllers::Host::Waters Enforcer::file_waters(GroupId group) {
+    controllers::Host::Waters waters;
+    if (auto row = client_->find(group.value, wire::BudgetKind::files)) {
+        waters.most = client_->budget(*row).peak.load();
+        if (const std::uint32_t least = client_->budget(*row).least.load(); least > 0) {
+            waters.least = least - 1;
+        }
+    }
+    return waters;
+}
+
+void Enforcer::keep_file_waters(GroupId group, const controllers::Host::Waters& waters) {
+    auto row = client_->find(group.value, wire::BudgetKind::files);
+    if (!row) {
+        return;
+    }
+    wire::Budget& budget = client_->budget(*row);
+    budget.peak.store(std::max(budget.peak.load(), static_cast<std::uint32_t>(waters.most)));
+    if (waters.least) {
+        const auto least = static_cast<std::uint32_t>(*waters.least) + 1;
+        budget.least.store(budget.least.load() == 0 ? least : std::min(budget.least.load(), least));
+    }
+}
+
 void Enforcer::take_requests() {
     census_.drain_tracker();
     recounter_->run();
@@ -100,9 +140,9 @@ void Enforcer::take_requests() {
     tell_refusals();
 }
 
-base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit,
-                                 int refuse_errno) {
-    auto row = client_->publish({group.value, kind, limit, refuse_errno});
+base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit, int refuse_errno,
+                                 std::uint64_t barrier) {
+    auto row = client_->publish({group.value, kind, limit, refuse_errno, barrier});
     if (!row) {
         return base::pass(row);
     }

@@ -13,13 +13,14 @@
 #include "supervisor/affinity_service.h"
 #include "supervisor/census.h"
 #include "supervisor/chronicle.h"
+#include "supervisor/file_service.h"
 
 namespace gpcsup::supervisor {
 
 class Enforcer {
   public:
     Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping::Forest& forest,
-             Chronicle& chronicle);
+             Chronicle& chronicle, FileService& files);
 
     base::Result<> open();  // adopts or makes the table
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus allowed);
@@ -27,7 +28,9 @@ class Enforcer {
 
     // Limits, for the controllers' Host.
     base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
-                           int refuse_errno);
+                           int refuse_errno, std::uint64_t barrier = wire::unlimited);
+    [[nodiscard]] controllers::Host::Waters file_waters(grouping::GroupId group);
+    void keep_file_waters(grouping::GroupId group, const controllers::Host::Waters& waters);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] bool has_budget(grouping::GroupId group, wire::BudgetKind kind) const {
@@ -66,12 +69,14 @@ class Enforcer {
   private:
     [[nodiscard]] launch::EnforcedPlace enforced_place(const grouping::Places& places) const;
     void tell_refusals();
+    std::uint64_t count(grouping::GroupId group, wire::BudgetKind kind);
 
     EventLoop& loop_;
     KeeperLink& keeper_;
     Census& census_;
     grouping::Forest& forest_;
     Chronicle& chronicle_;
+    FileService& files_;
     std::unique_ptr<launch::EnforcementClient> client_;
     launch::SystemThreadProbe probe_;
     std::unique_ptr<launch::Recounter> recounter_;

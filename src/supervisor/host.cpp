@@ -2,7 +2,10 @@
 
 #include <sys/resource.h>
 
+#include <cerrno>
+
 #include "supervisor/enforcer.h"
+#include "supervisor/file_service.h"
 #include "supervisor/freezing.h"
 #include "sys/limits.h"
 
@@ -91,6 +94,42 @@ void MachineHost::remember_limits(processes::Process& process, const LimitSet& l
 
 std::optional<controllers::Host::LimitSet> MachineHost::remembered_limits(const processes::Process& process) {
     return past_limits_.find(process.past_limits);
+}
+
+std::uint64_t MachineHost::file_count(GroupId group) {
+    return files_->count(group);
+}
+
+base::Result<> MachineHost::publish_files(GroupId group, std::uint64_t barrier, std::uint64_t limit) {
+    return enforcer_->publish(group, wire::BudgetKind::files, limit, EMFILE, barrier);
+}
+
+controllers::Host::Waters MachineHost::file_waters(GroupId group) {
+    return enforcer_->file_waters(group);
+}
+
+void MachineHost::keep_file_waters(GroupId group, const Waters& waters) {
+    enforcer_->keep_file_waters(group, waters);
+}
+
+void MachineHost::files_leave(const processes::Process& process, GroupId from) {
+    files_->leave(process, from);
+}
+
+void MachineHost::files_forked(const processes::Process& parent, const processes::Process& child) {
+    if (files_ != nullptr) {
+        files_->book().forked(parent, child);
+    }
+}
+
+void MachineHost::files_ended(const processes::Process& process) {
+    if (files_ != nullptr) {
+        files_->book().ended(process);
+    }
+}
+
+std::map<GroupId, std::uint64_t> MachineHost::files_kept_open() {
+    return files_ == nullptr ? std::map<GroupId, std::uint64_t>() : files_->book().kept_open();
 }
 
 void MachineHost::freeze(GroupId group) {

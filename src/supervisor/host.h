@@ -12,6 +12,7 @@
 namespace gpcsup::supervisor {
 
 class Enforcer;
+class FileService;
 class Freezing;
 
 class MachineHost final : public controllers::Host {
@@ -19,6 +20,7 @@ class MachineHost final : public controllers::Host {
     MachineHost(grouping::Forest& forest, Census& census, PastLimits& past_limits,
                 std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
+    void set_files(FileService& files) { files_ = &files; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
     const grouping::Forest& forest() override { return forest_; }
@@ -56,6 +58,21 @@ class MachineHost final : public controllers::Host {
     void freeze(grouping::GroupId group) override;
     void thaw(grouping::GroupId group) override;
     bool stands_still(grouping::GroupId group) override;
+    std::uint64_t file_count(grouping::GroupId group) override;
+    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
+                                 std::uint64_t limit) override;
+    Waters file_waters(grouping::GroupId group) override;
+    void keep_file_waters(grouping::GroupId group, const Waters& waters) override;
+    void files_leave(const processes::Process& process, grouping::GroupId from) override;
+    void files_forked(const processes::Process& parent, const processes::Process& child) override;
+    void files_ended(const processes::Process& process) override;
+    std::map<grouping::GroupId, std::uint64_t> files_kept_open() override;
+    void on_files_closed(std::function<void()> call) override { files_closed_ = std::move(call); }
+    void look_at_files() {  // now and then, while groups have files open elsewhere
+        if (files_closed_) {
+            files_closed_();
+        }
+    }
     void raise_peak(grouping::GroupId group, std::uint64_t tasks) override;
     std::uint64_t kept_peak(grouping::GroupId group) override;
 
@@ -66,7 +83,9 @@ class MachineHost final : public controllers::Host {
     LimitSet start_limits_;
     MemorySampler memory_;
     Enforcer* enforcer_ = nullptr;
+    FileService* files_ = nullptr;
     Freezing* freezing_ = nullptr;
+    std::function<void()> files_closed_;
     sys::RealMachine machine_;
     std::function<void()> hold_dropped_;
 };

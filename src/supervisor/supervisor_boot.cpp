@@ -135,7 +135,12 @@ void Supervisor::tell_lost(std::string_view what, const base::Error& why) {
 }
 
 base::Result<> Supervisor::open_enforcement() {
-    enforcer_ = std::make_unique<Enforcer>(*loop_, keeper_, *census_, forest_, *chronicle_);
+    files_ = std::make_unique<FileService>(*loop_, *census_, forest_, [this] { host_->look_at_files(); });
+    if (auto opened = files_->open(); !opened) {
+        return opened;
+    }
+    host_->set_files(*files_);
+    enforcer_ = std::make_unique<Enforcer>(*loop_, keeper_, *census_, forest_, *chronicle_, *files_);
     host_->set_enforcer(*enforcer_);
     if (auto opened = enforcer_->open(); !opened) {
         return opened;

@@ -72,7 +72,9 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint64_t> recounted;  // gpcsupd: monotonic ns at which the last exact count *began*
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
     std::atomic<std::uint32_t> kind;               // BudgetKind
-    std::atomic<std::uint32_t> peak;     // gpcsupd, for its successor: the most that it ever saw there
+    std::atomic<std::uint32_t> peak;   // gpcsupd, for its successor: the most that it ever saw there
+    std::atomic<std::uint32_t> least;  // files: as peak, the least + 1; 0 = nothing was counted yet
+    std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> barrier;  // files: what `limit` is for callers without CAP_SYS_ADMIN
 };
 

@@ -93,6 +93,28 @@ class FakeHost final : public controllers::Host {
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         return budgets_.contains({group, kind});
     }
+    std::uint64_t file_count(grouping::GroupId group) override { return files_[group]; }
+    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
+                                 std::uint64_t limit) override {
+        auto published = publish_budget(group, wire::BudgetKind::files, limit, EMFILE);
+        budgets_[{group, wire::BudgetKind::files}].barrier = barrier;
+        return published;
+    }
+    Waters file_waters(grouping::GroupId group) override { return waters_[group]; }
+    void keep_file_waters(grouping::GroupId group, const Waters& waters) override {
+        if (has_budget(group, wire::BudgetKind::files)) {
+            waters_[group] = waters;
+        }
+    }
+    void files_leave(const processes::Process& process, grouping::GroupId from) override {
+        if (const std::uint64_t open = open_files_[process.pid]; open > 0) {
+            kept_open_[from] += open;
+        }
+    }
+    void files_forked(const processes::Process&, const processes::Process&) override {}
+    void files_ended(const processes::Process& process) override { open_files_.erase(process.pid); }
+    std::map<grouping::GroupId, std::uint64_t> files_kept_open() override { return kept_open_; }
+    void on_files_closed(std::function<void()> call) override { files_closed_ = std::move(call); }
     MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override {
         budgets_of_time_.push_back(budget);
         return memory_[group];
@@ -152,7 +174,13 @@ class FakeHost final : public controllers::Host {
         int refuse_errno = 0;
         std::uint64_t failcnt = 0;
         std::uint64_t peak = 0;
+        std::uint64_t barrier = wire::unlimited;
     };
+    std::map<grouping::GroupId, std::uint64_t> files_;  // charged
+    std::map<pid_t, std::uint64_t> open_files_;         // of a process
+    std::map<grouping::GroupId, std::uint64_t> kept_open_;
+    std::map<grouping::GroupId, Waters> waters_;
+    std::function<void()> files_closed_;
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;

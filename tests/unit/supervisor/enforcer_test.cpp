@@ -111,7 +111,8 @@ struct Life {
     NoNews news;
     Census census{*loop, keeper, forest, news};
     Chronicle chronicle{journal::Journal::create().value(), keeper};
-    Enforcer enforcer{*loop, keeper, census, forest, chronicle};
+    FileService files{*loop, census, forest, [] {}};
+    Enforcer enforcer{*loop, keeper, census, forest, chronicle, files};
     base::Fd memory;
     wire::EnforcementTable* shared = nullptr;
 };

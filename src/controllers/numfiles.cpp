@@ -1,0 +1,208 @@
+#include "controllers/numfiles.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+
+namespace gpcsup::controllers {
+
+namespace {
+
+constexpr std::array table{
+    Attribute{"barrier", AttributeType::limit, Access::read_write, "files", "max",
+              "Most open files in the group and below for those without CAP_SYS_ADMIN; max = as the limit"},
+    Attribute{"limit", AttributeType::limit, Access::read_write, "files", "max",
+              "Most open files in the group and below for anybody; one more open gets EMFILE"},
+    Attribute{"held", AttributeType::count, Access::read_only, "files", "0",
+              "Open files charged to the group and below now: descriptions, not descriptors"},
+    Attribute{"maxheld", AttributeType::count, Access::read_only, "files", "0",
+              "The most that was ever counted"},
+    Attribute{"minheld", AttributeType::count, Access::read_only, "files", "0",
+              "The least that was counted since the group first had any"},
+    Attribute{"failcnt", AttributeType::count, Access::read_only, "", "0",
+              "Opens refused because of this group's own barrier or limit"},
+};
+
+const Registration registration("numfiles", table, [](Host& host) -> std::unique_ptr<Controller> {
+    return std::make_unique<Numfiles>(host);
+});
+
+std::unexpected<base::Error> unknown(std::string_view attribute) {
+    return base::refuse(ENOENT,
+                        "there is no attribute numfiles." + std::string(attribute) + " to do that with");
+}
+
+std::uint64_t number_of(const Value& value) {
+    return std::holds_alternative<Max>(value) ? wire::unlimited : std::get<std::uint64_t>(value);
+}
+
+Value shown(std::uint64_t limit) {
+    return limit == wire::unlimited ? Value{Max{}} : Value{limit};
+}
+
+}  // namespace
+
+Numfiles::Numfiles(Host& host) : host_(host) {
+    host_.on_files_closed([this] { look_at_holds(); });
+}
+
+std::span<const Attribute> Numfiles::attributes() const {
+    return table;
+}
+
+base::Result<> Numfiles::create(grouping::GroupId group, grouping::GroupId parent) {
+    State state;
+    state.parent = parent;
+    states_[group] = state;
+    return {};
+}
+
+void Numfiles::destroy(grouping::GroupId group) {
+    host_.retire_budget(group, wire::BudgetKind::files);
+    states_.erase(group);
+}
+
+void Numfiles::recover(grouping::GroupId group) {
+    State& state = states_.at(group);
+    state.waters = host_.file_waters(group);
+    const bool limited = state.barrier != wire::unlimited || state.limit != wire::unlimited;
+    if (!limited && host_.has_budget(group, wire::BudgetKind::files)) {
+        static_cast<void>(host_.publish_files(group, state.barrier, state.limit));  // it has its row already
+    }
+}
+
+base::Result<> Numfiles::can_set(grouping::GroupId group, std::string_view attribute, const Value& value) {
+    const Change change{attribute, value};
+    return can_change(group, {&change, 1});
+}
+
+// 0 refuses every open, and one below what is held refuses them until enough has been closed.
+base::Result<> Numfiles::can_change(grouping::GroupId group, std::span<const Change> changes) {
+    const auto known = states_.find(group);
+    State wanted = known == states_.end() ? State{} : known->second;
+    for (const Change& change : changes) {
+        if (known == states_.end() || (change.attribute != "limit" && change.attribute != "barrier")) {
+            return unknown(change.attribute);
+        }
+        (change.attribute == "limit" ? wanted.limit : wanted.barrier) = number_of(change.value);
+    }
+    if (wanted.barrier != wire::unlimited && wanted.barrier > wanted.limit) {
+        return base::refuse(
+            EINVAL, "numfiles.barrier (" + std::to_string(wanted.barrier) +
+                        ") must not be above numfiles.limit (" + std::to_string(wanted.limit) +
+                        "): set both at once, as in numfiles.barrier=" + std::to_string(wanted.limit) +
+                        " numfiles.limit=" + std::to_string(wanted.limit));
+    }
+    return {};
+}
+
+base::Result<> Numfiles::set(grouping::GroupId group, std::string_view attribute, const Value& value) {
+    const auto known = states_.find(group);
+    if (known == states_.end() || (attribute != "limit" && attribute != "barrier")) {
+        return unknown(attribute);
+    }
+    State& state = known->second;
+    std::uint64_t& changed = attribute == "limit" ? state.limit : state.barrier;
+    const std::uint64_t wanted = number_of(value);
+    if (wanted == changed) {
+        return {};
+    }
+    const std::uint64_t before = std::exchange(changed, wanted);
+    if (auto published = host_.publish_files(group, state.barrier, state.limit); !published) {
+        changed = before;
+        return published;
+    }
+    host_.keep_file_waters(group, state.waters);
+    return {};
+}
+
+base::Result<Value> Numfiles::get(grouping::GroupId group, std::string_view attribute) {
+    const auto known = states_.find(group);
+    if (known == states_.end()) {
+        return unknown(attribute);
+    }
+    State& state = known->second;
+    if (attribute == "barrier") {
+        return shown(state.barrier);
+    }
+    if (attribute == "limit") {
+        return shown(state.limit);
+    }
+    if (attribute == "failcnt") {
+        return Value{host_.budget_failcnt(group, wire::BudgetKind::files)};
+    }
+    const std::uint64_t held = host_.file_count(group);
+    note(group, state, held);
+    if (attribute == "held") {
+        return Value{held};
+    }
+    if (attribute == "maxheld") {
+        return Value{state.waters.most};
+    }
+    return attribute == "minheld" ? base::Result<Value>(Value{state.waters.least.value_or(0)})
+                                  : unknown(attribute);
+}
+
+// A group that has never had a file has no least: else it would be 0 for ever, as it was in the original.
+void Numfiles::note(grouping::GroupId group, State& state, std::uint64_t held) {
+    Host::Waters& waters = state.waters;
+    const Host::Waters kept = host_.file_waters(group);
+    waters.most = std::max({waters.most, kept.most, held});
+    if (kept.least) {
+        waters.least = std::min(waters.least.value_or(*kept.least), *kept.least);
+    }
+    if (held > 0 || waters.least) {
+        waters.least = std::min(waters.least.value_or(held), held);
+    }
+    host_.keep_file_waters(group, waters);
+}
+
+base::Result<> Numfiles::attach(std::span<const Move> moves) {
+    for (const Move& move : moves) {
+        host_.files_leave(*move.process, move.from);
+    }
+    look_at_holds();
+    return {};
+}
+
+void Numfiles::fork(const processes::Process& parent, processes::Process& child, grouping::GroupId) {
+    host_.files_forked(parent, child);
+}
+
+void Numfiles::exit(const processes::Process& process, grouping::GroupId) {
+    host_.files_ended(process);
+    if (std::ranges::any_of(states_, [](const auto& each) { return each.second.held_for; })) {
+        look_at_holds();
+    }
+}
+
+void Numfiles::look_at_holds() {
+    const auto open = host_.files_kept_open();
+    for (auto& [group, state] : states_) {
+        const auto found = open.find(group);
+        const bool wanted = found != open.end() && state.parent != grouping::GroupId{};
+        if (wanted) {
+            host_.hold(group, name(),
+                       std::to_string(found->second) + " files opened here are open in other groups");
+        } else if (state.held_for) {
+            host_.drop_hold(group, name());
+        }
+        state.held_for = wanted;
+    }
+}
+
+std::vector<wire::TrapClass> Numfiles::traps(grouping::GroupId group) {
+    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
+        if (at->second.barrier != wire::unlimited || at->second.limit != wire::unlimited) {
+            return possible_traps();
+        }
+    }
+    return {};
+}
+
+std::vector<wire::TrapClass> Numfiles::possible_traps() const {
+    return {wire::TrapClass::file};
+}
+
+}  // namespace gpcsup::controllers

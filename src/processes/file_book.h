@@ -1,0 +1,72 @@
+#pragma once
+// How many open file descriptions are charged to a group: those that its members have a descriptor of, each
+// once, however many descriptors it has; and those that a process has taken with it to another group. A
+// description is charged where its holder was when it got it, and stays charged there. Nothing is kept open
+// to know that: whoever left is remembered with its descriptors (witnesses), and a witness whose number shows
+// another file is forgotten. What this cannot know is told in docs/why/open-files.md.
+
+#include <functional>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "grouping/forest.h"
+#include "processes/process_table.h"
+#include "sys/open_files.h"
+#include "sys/proc_files.h"
+
+namespace gpcsup::processes {
+
+class FileBook {
+  public:
+    FileBook(const grouping::Forest& forest, ProcessTable& table, sys::ProcFiles& proc, sys::OpenFiles& files)
+        : forest_(forest), table_(table), proc_(proc), files_(files) {}
+
+    // Charged to the group and below, now. `settle` brings news of forks in, once before each look at who is
+    // a member. With fewer descriptors than `plenty`, their number is answer enough: never too low, and
+    // cheaper to have.
+    [[nodiscard]] std::uint64_t count(grouping::GroupId group, const std::function<void()>& settle,
+                                      std::uint64_t plenty = 0);
+
+    // The process is about to leave the group: what it has open stays charged there.
+    void leave(const Process& process, grouping::GroupId from);
+    void forked(const Process& parent, const Process& child);  // the child holds what its parent does
+    void ended(const Process& process);
+    // What groups have open in processes that left them, after a look at each witness.
+    [[nodiscard]] std::map<grouping::GroupId, std::uint64_t> kept_open();
+    [[nodiscard]] bool empty() const { return witnesses_.empty(); }
+
+  private:
+    struct Witness {
+        sys::FileIdentity file;
+        grouping::GroupId group;
+    };
+    struct Holder {
+        std::uint64_t start_time = 0;
+        std::map<int, Witness> files;
+    };
+    struct Entry {
+        sys::Descriptor descriptor;
+        grouping::GroupId charged;  // by a witness; none: to whoever holds it
+        pid_t holder = 0;
+        bool member = false;
+    };
+    using Entries = std::vector<Entry>;
+
+    void list_members(grouping::GroupId group, const std::function<void()>& settle, Entries& entries);
+    void list_process(const Process& process, Entries& entries);
+    void list_table(pid_t holder, pid_t task, Entries& entries);
+    void list_witnesses(grouping::GroupId group, Entries& entries);
+    [[nodiscard]] grouping::GroupId charged_to(pid_t holder, const sys::Descriptor& descriptor);
+    [[nodiscard]] std::vector<Entries> by_description(const Entries& entries);
+    void spread(const Entries& description, grouping::GroupId charged);
+    [[nodiscard]] bool is_below(grouping::GroupId group, grouping::GroupId above) const;
+
+    const grouping::Forest& forest_;
+    ProcessTable& table_;
+    sys::ProcFiles& proc_;
+    sys::OpenFiles& files_;
+    std::map<pid_t, Holder> witnesses_;
+};
+
+}  // namespace gpcsup::processes
