@@ -14,6 +14,7 @@ base::Result<int> do_ps(Session& session);
 base::Result<int> do_top(Session& session);
 base::Result<int> do_is_active(Session& session);
 base::Result<int> do_get(Session& session);
+base::Result<int> do_beancounters(Session& session);
 base::Result<int> do_events(Session& session);
 base::Result<int> do_log(Session& session);
 base::Result<int> do_why(Session& session);

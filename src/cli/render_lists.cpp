@@ -1,5 +1,7 @@
 #include "cli/render_lists.h"
 
+#include <algorithm>
+
 #include "cli/text.h"
 #include "cli/tree.h"
 #include "cli/unit_notes.h"
@@ -148,6 +150,42 @@ std::string render_attributes(const Json& answer, const Look& look) {
     }
     for (const auto& line : table.lines(0)) {
         text += line + "\n";
+    }
+    return text;
+}
+
+namespace {
+
+constexpr std::string_view no_limit = "9223372036854775807";  // LONG_MAX, as the original had it
+
+std::string counter_text(const Json& row, const char* name) {
+    const auto number = number_of(row, name);
+    return pad(number ? std::to_string(*number) : std::string(no_limit), 20, Align::right);
+}
+
+}  // namespace
+
+std::string render_beancounters(const Json& answer, const Look& look) {
+    std::size_t widest = 3;
+    for (const Json& group : list_of(answer, "groups")) {
+        widest = std::max(widest, columns(text_of(group, "group")) + 1);
+    }
+    std::string heading = pad("uid", widest, Align::right) + "  " + pad("resource", 12);
+    for (const char* column : {"held", "maxheld", "barrier", "limit", "failcnt"}) {
+        heading += " " + pad(column, 20, Align::right);
+    }
+    std::string text =
+        "Version: " + text_of(answer, "version") + "\n" + paint(look, Tone::faint, heading) + "\n";
+    for (const Json& group : list_of(answer, "groups")) {
+        std::string name = text_of(group, "group") + ":";
+        for (const Json& row : list_of(group, "resources")) {
+            text += pad(name, widest, Align::right) + "  " + pad(text_of(row, "resource"), 12);
+            for (const char* column : {"held", "maxheld", "barrier", "limit", "failcnt"}) {
+                text += " " + counter_text(row, column);
+            }
+            text += "\n";
+            name.clear();  // on the first row of a group only
+        }
     }
     return text;
 }

@@ -16,6 +16,9 @@ std::string holders_text(const Json& held_by);
 std::string render_groups(const Json& answer, const Look& look);
 std::string render_hierarchies(const Json& answer, const Look& look);
 std::string render_attributes(const Json& answer, const Look& look);
+// {"groups": [{"group", "resources": [{"resource", "held", …}]}]}, in the columns of
+// /proc/user_beancounters 2.5.
+std::string render_beancounters(const Json& answer, const Look& look);
 std::string render_attached(const Json& answer, const Look& look);
 std::string render_why(const Json& answer, const Look& look);
 // One event (a JSON object) as one line.

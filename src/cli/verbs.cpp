@@ -73,6 +73,17 @@ std::vector<Verb> reading_verbs() {
          {},
          do_top,
          Reads::json},
+        {"beancounters",
+         reading,
+         "shows open files (and tasks) of groups as /proc/user_beancounters did",
+         "The groups of the hierarchy that numfiles is bound to, in the place of user ids; without a limit, "
+         "the largest number. "
+         "failcnt and maxheld are for the life of the group and never reset: compare with what you read "
+         "before.",
+         {},
+         {{"HIERARCHY:PATH", 0, 1, Completes::group}},
+         do_beancounters,
+         Reads::json},
         {"is-active",
          reading,
          "prints a unit's state; exit code 0 if active, 3 if not",

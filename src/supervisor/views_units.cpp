@@ -66,8 +66,8 @@ Json Views::limits_of(const Places& places) {
         }
         for (const controllers::SettingText& setting : from_.controllers.settings_of(group)) {
             auto limit = from_.controllers.get(group, setting.name);
-            if (!setting.name.ends_with(".limit") || !limit ||
-                !std::holds_alternative<std::uint64_t>(*limit)) {
+            const bool bounds = setting.name.ends_with(".limit") || setting.name.ends_with(".barrier");
+            if (!bounds || !limit || !std::holds_alternative<std::uint64_t>(*limit)) {
                 continue;
             }
             const std::string controller = setting.name.substr(0, setting.name.rfind('.'));

@@ -113,6 +113,23 @@ class Files(Case):
         supervisor.gpcsup("stop", "holder")
         self.until_gone(supervisor, "tenant:/bombs")
 
+    def test_beancounters_are_shown_as_they_were(self):
+        supervisor = self.supervise({"holder": HOLDER.replace(f"numfiles.limit = {LIMIT}",
+                                                              f"numfiles.barrier = 30\nnumfiles.limit = {LIMIT}")}, CONFIG)
+        supervisor.gpcsup("start", "holder")
+        self.until_holding(supervisor)
+        lines = supervisor.gpcsup("beancounters").stdout.splitlines()
+        self.assertEqual("Version: 2.5", lines[0])
+        self.assertEqual("uid resource held maxheld barrier limit failcnt".split(), lines[1].split())
+        row = next(line.split() for line in lines if line.split()[0] == "tenant:/bombs/holder:")
+        held = str(20 + OF_A_SERVICE)
+        self.assertEqual(["numfile", held, held, "30", str(LIMIT), "0"], row[1:])
+        self.assertEqual("9223372036854775807", lines[2].split()[5])
+        groups = {group["group"]: group for group in supervisor.json("beancounters", "tenant:/bombs")["groups"]}
+        self.assertEqual(30, groups["tenant:/bombs/holder"]["resources"][0]["barrier"])
+        self.assertIsNone(groups["tenant:/bombs"]["resources"][0]["limit"])
+        supervisor.gpcsup("stop", "holder")
+
     def until_gone(self, supervisor, group):
         deadline = harness.time.monotonic() + 10
         while any(each["group"] == group for each in supervisor.json("group", "list")["groups"]):

@@ -73,15 +73,11 @@ std::string render_case(const Json& test) {
         return render_top_case(test, look);
     }
     static const std::map<std::string, std::string (*)(const Json&, const cli::Look&)> renders{
-        {"overview", cli::render_overview},
-        {"list", cli::render_list},
-        {"processes", cli::render_processes},
-        {"tree", cli::render_tree},
-        {"groups", cli::render_groups},
-        {"hierarchies", cli::render_hierarchies},
-        {"attributes", cli::render_attributes},
-        {"attached", cli::render_attached},
-        {"why", cli::render_why},
+        {"overview", cli::render_overview},     {"list", cli::render_list},
+        {"processes", cli::render_processes},   {"tree", cli::render_tree},
+        {"groups", cli::render_groups},         {"hierarchies", cli::render_hierarchies},
+        {"attributes", cli::render_attributes}, {"beancounters", cli::render_beancounters},
+        {"attached", cli::render_attached},     {"why", cli::render_why},
     };
     return renders.at(what)(cli::object_of(test, "answer"), look);
 }
