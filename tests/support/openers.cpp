@@ -1,6 +1,6 @@
 // Makes open files in every way that Linux has, each way until it is refused: `openers` prints a line a way,
-// "NAME MADE ERRNO". `openers edge ROUNDS` opens and closes as fast as it can and fails when it is refused.
-// `openers hold COUNT` opens so many and waits to be ended.
+// "NAME MADE ERRNO KEPT". `openers edge ROUNDS` opens and closes as fast as it can and fails when it is
+// refused. `openers hold COUNT` opens so many and waits to be ended.
 
 #include <cerrno>
 #include <cstdint>
@@ -33,6 +33,7 @@ namespace {
 
 constexpr int most = 4096;
 std::vector<int> made;
+int kept = 0;  // that a way needs for all its steps
 
 int raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
     return static_cast<int>(syscall(number, a, b, c, d, e));
@@ -43,6 +44,11 @@ int keep(int fd) {
         made.push_back(fd);
     }
     return fd < 0 ? -1 : 0;
+}
+
+int keep_for_ever(int fd) {
+    kept += fd >= 0 ? 1 : 0;
+    return fd;
 }
 
 int keep_two(int result, const int (&pair)[2]) {
@@ -109,7 +115,7 @@ int make_by_handle() {
     if (name_to_handle_at(AT_FDCWD, "/tmp", handle, &mount, 0) < 0) {
         return -1;
     }
-    static const int root = open("/tmp", O_RDONLY | O_DIRECTORY);
+    static const int root = keep_for_ever(open("/tmp", O_RDONLY | O_DIRECTORY));
     return keep(open_by_handle_at(root, handle, O_RDONLY));
 }
 
@@ -118,7 +124,7 @@ int make_accepted(bool four) {
     static int listener = -1;
     static sockaddr_un address{};
     if (listener < 0) {
-        listener = socket(AF_UNIX, SOCK_STREAM, 0);
+        listener = keep_for_ever(socket(AF_UNIX, SOCK_STREAM, 0));
         address.sun_family = AF_UNIX;
         std::snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "openers-%d",
                       static_cast<int>(getpid()));
@@ -149,7 +155,7 @@ int make_signalfd(long number) {
 }
 
 int make_terminal_peer() {
-    static const int terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    static const int terminal = keep_for_ever(open("/dev/ptmx", O_RDWR | O_NOCTTY));
     static const int unlocked = [] {
         int off = 0;
         return ioctl(terminal, TIOCSPTLCK, &off);
@@ -222,7 +228,7 @@ int exhaust() {
             errno = 0;
             error = way.make() == 0 ? 0 : errno;
         }
-        std::printf("%s %zu %d\n", way.name, made.size(), error);
+        std::printf("%s %zu %d %d\n", way.name, made.size(), error, kept);
         std::fflush(stdout);
         close_all();
     }

@@ -146,3 +146,26 @@ TEST_CASE("forks a second: no filter, a bare responder, under a limit, at its ed
             unfiltered, bare, unlimited, limited, edge);
     }
 }
+
+// Opens and closes of a loop, as long as there is room: what every open costs that is not at an edge.
+TEST_CASE("opens a second: no filter, a bare responder, under a limit", "[.bench]") {
+    constexpr long count = 100000;
+    const auto request = request_for({support_program("openers"), "edge", std::to_string(count)});
+    for (int turn = 0; turn < 3; ++turn) {
+        const auto measure = [&](Enforcer enforcer, std::uint64_t limit, TrapClass trapped) {
+            Stage stage(enforcer);
+            if (limit != 0) {
+                stage.limit(2, limit, wire::BudgetKind::files);
+            }
+            Service service = stage.start(request, 2, {trapped});
+            return forks_per_second(service, count);
+        };
+        // Forks are not trapped by an opener: a filter of that class is a filter that costs it nothing.
+        const double untrapped = measure(Enforcer::bare, 0, TrapClass::task);
+        const double bare = measure(Enforcer::bare, 0, TrapClass::file);
+        const double unlimited = measure(Enforcer::real, 0, TrapClass::file);
+        const double limited = measure(Enforcer::real, 1'000'000, TrapClass::file);
+        std::printf("opens/s: not trapped %.0f, bare responder %.0f, no limit %.0f, limit %.0f\n", untrapped,
+                    bare, unlimited, limited);
+    }
+}
