@@ -4,13 +4,13 @@
 #include <cstring>
 #include <utility>
 
-#include <linux/audit.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include "enforcement/caller.h"
 #include "enforcement/clock.h"
 #include "enforcement/flights.h"
+#include "enforcement/trapped_call.h"
 
 namespace gpcsup::enforcement {
 namespace {
@@ -27,13 +27,6 @@ constexpr std::uint64_t storm_least_ns = 1'000'000;
 
 constexpr std::uint64_t reminder_ns = 250'000'000;
 
-constexpr int native_clone = 56;
-constexpr int native_vfork = 58;
-constexpr int compat_clone = 120;
-constexpr int compat_vfork = 190;
-constexpr int compat_socketcall = 102;
-constexpr std::uint64_t socketcall_pair = 8;  // SYS_SOCKETPAIR
-
 PendingState state_of(const wire::Pending& pending) {
     return static_cast<PendingState>(pending.state.load());
 }
@@ -44,21 +37,6 @@ void set_state(wire::Pending& pending, PendingState state) {
 
 TrapClass class_of_slot(const wire::Pending& pending) {
     return static_cast<TrapClass>(pending.trap_class.load());
-}
-
-bool is_native(const seccomp_data& call) {
-    return call.arch == AUDIT_ARCH_X86_64;
-}
-
-std::uint64_t clone_flags(const seccomp_data& call) {
-    return call.nr == (is_native(call) ? native_clone : compat_clone) ? call.args[0] : 0;
-}
-
-std::uint32_t flight_call(const seccomp_data& call, const Leaves& leaves) {
-    const bool waits =
-        call.nr == (is_native(call) ? native_vfork : compat_vfork) || (clone_flags(call) & CLONE_VFORK) != 0;
-    return static_cast<std::uint32_t>(call.nr) | (waits ? wire::flight_waits_for_child : 0) |
-           (leaves.files > 1 ? wire::flight_makes_two : 0);
 }
 
 }  // namespace
@@ -102,23 +80,6 @@ void Responder::release(std::uint32_t slot) {
     released_ = true;
 }
 
-std::uint8_t Responder::class_word(const seccomp_data& call) const {
-    if (call.nr < 0 || static_cast<std::uint32_t>(call.nr) >= wire::call_number_count) {
-        return 0;
-    }
-    return is_native(call) ? table_->classes[call.nr] : table_->compat_classes[call.nr];
-}
-
-TrapClass Responder::class_of(const seccomp_data& call) const {
-    return static_cast<TrapClass>(class_word(call) & ~wire::makes_two);
-}
-
-std::uint32_t Responder::files_of(const seccomp_data& call) const {
-    const bool pair = (class_word(call) & wire::makes_two) != 0 ||
-                      (!is_native(call) && call.nr == compat_socketcall && call.args[0] == socketcall_pair);
-    return pair ? 2 : 1;
-}
-
 wire::Domain* Responder::domain_of(Listener& listener) const {
     if (table_->domains[listener.domain].key.load() == listener.key) {
         return &table_->domains[listener.domain];
@@ -155,7 +116,7 @@ Leaves Responder::leaves_of(const wire::Domain& domain, const wire::Pending& pen
     Leaves leaves;
     if (class_of_slot(pending) == TrapClass::file) {
         leaves.file_row = row_of(TrapClass::file);
-        leaves.files = files_of(notification.data);
+        leaves.files = files_of(*table_, notification.data);
         return leaves;
     }
     const std::uint64_t flags = clone_flags(notification.data);
@@ -200,7 +161,7 @@ void Responder::serve(std::uint32_t index) {
 void Responder::decide(std::uint32_t slot, Listener& listener) {
     wire::Pending& pending = table_->pending[slot];
     const seccomp_notif& notification = pending.notification;
-    const TrapClass trap_class = class_of(notification.data);
+    const TrapClass trap_class = class_of(*table_, notification.data);
     pending.attempts.store(0);
     pending.due_ns.store(0);
     pending.full_row.store(wire::no_row);

@@ -68,9 +68,6 @@ class Responder {
     [[nodiscard]] std::uint32_t share() const { return wire::pending_count - held_; }
     [[nodiscard]] Leaves leaves_of(const wire::Domain& domain, const wire::Pending& pending) const;
     [[nodiscard]] wire::Domain* domain_of(Listener& listener) const;
-    [[nodiscard]] std::uint8_t class_word(const seccomp_data& call) const;
-    [[nodiscard]] wire::TrapClass class_of(const seccomp_data& call) const;
-    [[nodiscard]] std::uint32_t files_of(const seccomp_data& call) const;
 
     Listeners& listeners_;
     wire::EnforcementTable* table_ = nullptr;
