@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "enforcement/reader/memory.h"
 #include "wire/reader.h"
 
 namespace gpcsup::enforcement {

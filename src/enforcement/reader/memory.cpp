@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "enforcement/reader/memory.h"
 
 #include <cerrno>
 #include <cstdio>

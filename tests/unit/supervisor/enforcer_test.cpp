@@ -46,6 +46,7 @@ struct Life {
         }
         REQUIRE(init.send(wire::KeepVerb::delivered));
         REQUIRE(keeper.receive_all());
+        REQUIRE(init.send(wire::KeepVerb::kept, 1));  // the answer to the first question, ahead of it
         REQUIRE(enforcer.open());
         memory = table ? std::move(table) : kept();
         void* mapped = mmap(nullptr, sizeof(wire::EnforcementTable), PROT_READ | PROT_WRITE, MAP_SHARED,
