@@ -63,8 +63,7 @@ std::uint32_t KeepTable::put(const wire::KeepKey& key, const char* name, int num
 }
 
 void KeepTable::rename(std::uint32_t row) {
-    constexpr std::uint64_t private_ids = std::uint64_t{1} << 63;
-    keys[row].id = private_ids | ++renamed;
+    keys[row].id = wire::private_ids | ++renamed;
 }
 
 void KeepTable::remove(std::uint32_t row) {

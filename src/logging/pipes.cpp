@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "wire/keep.h"
+
 namespace gpcsup::logging {
 
 namespace {
@@ -88,7 +90,7 @@ void Pipes::add(std::uint64_t key, const std::string& name, base::Fd end) {
             known->second.seen = true;
             return;
         }
-        drop(key);
+        finish(known);
     }
     const Serial serial = next_serial_++;
     Pipe& pipe = pipes_[serial];
@@ -104,6 +106,14 @@ void Pipes::drop(std::uint64_t key) {
     if (place == pipes_.end()) {
         return;
     }
+    if (in_set_) {
+        place->second.dropped = true;
+        return;
+    }
+    finish(place);
+}
+
+void Pipes::finish(std::map<Serial, Pipe>::iterator place) {
     place->second.closing = true;
     constexpr int most_rounds = 16;  // whoever still writes into it does not keep us here
     for (int round = 0; round < most_rounds && serve_one(place) == Fate::more; ++round) {
@@ -116,20 +126,25 @@ std::vector<std::uint64_t> Pipes::take_finished() {
 }
 
 void Pipes::begin_set() {
+    in_set_ = true;
     for (auto& [serial, pipe] : pipes_) {
         pipe.seen = false;
+        pipe.dropped = false;
     }
 }
 
 void Pipes::end_set() {
-    std::vector<std::uint64_t> gone;
-    for (auto& [serial, pipe] : pipes_) {
-        if (!pipe.seen && !pipe.closing) {
-            gone.push_back(pipe.key);
+    in_set_ = false;
+    std::vector<std::map<Serial, Pipe>::iterator> gone;
+    for (auto place = pipes_.begin(); place != pipes_.end(); ++place) {
+        if (!place->second.closing && (place->second.dropped || !place->second.seen)) {
+            gone.push_back(place);
         }
     }
-    for (std::uint64_t key : gone) {
-        drop(key);
+    // A set comes in the order of gpc-init's rows, which are used again; numbers only rise.
+    std::ranges::sort(gone, {}, [](const auto& place) { return wire::age_of(place->second.key); });
+    for (const auto& place : gone) {
+        finish(place);
     }
 }
 

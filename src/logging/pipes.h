@@ -27,7 +27,8 @@ class Pipes {
     void add(std::uint64_t key, const std::string& name, base::Fd pipe);
     // Forgets it as soon as what is in it has been written.
     void drop(std::uint64_t key);
-    // Between these two, what is not added has been dropped.
+    // Between these two, what is not added has been dropped; what is dropped is written at the end of the
+    // set, the older before the younger, in whatever order they came.
     void begin_set();
     void end_set();
     // The keys of dropped pipes that are written to their end by now; each is told once.
@@ -56,6 +57,7 @@ class Pipes {
         bool watched = false;
         bool closing = false;  // dropped: goes when it is empty
         bool seen = false;     // in the set that is being sent
+        bool dropped = false;  // in that set: closing at its end
         bool ended = false;    // no writer: nothing will come any more
         bool troubled = false;
     };
@@ -66,6 +68,7 @@ class Pipes {
     [[nodiscard]] std::map<Serial, Pipe>::iterator find(std::uint64_t key);
     void watch(Serial serial, Pipe& pipe);
     void unwatch(Pipe& pipe);
+    void finish(std::map<Serial, Pipe>::iterator place);
     enum class Fate { stays, more, forgotten };  // more: the bound of one round was reached
     Fate serve_one(std::map<Serial, Pipe>::iterator place);
     base::Result<Moved> take(Pipe& pipe);
@@ -83,6 +86,7 @@ class Pipes {
     Serial next_serial_ = 1;
     std::vector<std::uint64_t> finished_;
     bool freed_space_ = false;
+    bool in_set_ = false;
 };
 
 }  // namespace gpcsup::logging

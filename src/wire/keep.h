@@ -90,6 +90,15 @@ struct KeepKey {
     std::uint64_t id = 0;
 };
 
+// What still waits for gpc-logd makes place for a successor of the same key under an id of gpc-init's own:
+// this bit, and a number that only rises.
+constexpr std::uint64_t private_ids = std::uint64_t{1} << 63;
+
+// Of the pipes of one log the one with the lower value is the older: only the youngest has a unit's number.
+constexpr std::uint64_t age_of(std::uint64_t id) {
+    return id ^ private_ids;
+}
+
 struct KeepMessage {
     std::uint32_t version = keep_version;
     KeepVerb verb = KeepVerb::deliver;
