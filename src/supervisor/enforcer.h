@@ -28,6 +28,8 @@ class Enforcer {
     // Limits, for the controllers' Host.
     base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                            int refuse_errno);
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns);
+    [[nodiscard]] std::uint64_t fork_rate_failcnt(grouping::GroupId group);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] bool has_budget(grouping::GroupId group, wire::BudgetKind kind) const {

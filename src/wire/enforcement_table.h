@@ -23,7 +23,7 @@
 
 namespace gpcsup::wire {
 
-inline constexpr std::uint32_t enforcement_version = 1;
+inline constexpr std::uint32_t enforcement_version = 2;
 inline constexpr std::uint32_t budget_count = 4096;
 inline constexpr std::uint32_t domain_count = 4096;
 inline constexpr std::uint32_t override_count = 4096;
@@ -71,6 +71,12 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint64_t> refused_in_second;  // second << 32 | refusals: above 100 the answer is delayed
     std::atomic<std::uint32_t> kind;               // BudgetKind
     std::atomic<std::uint32_t> peak;  // gpcsupd, for its successor: the most that it ever saw there
+    // How many may be let in in a window, which begins with the first one after the last window has ended.
+    std::atomic<std::uint64_t> rate_limit;  // `unlimited` = no window
+    std::atomic<std::uint64_t> rate_window_ns;
+    std::atomic<std::uint64_t> rate_began_ns;  // gpc-enforce; gpcsupd writes 0 with a new rate: no window
+    std::atomic<std::uint64_t> rate_used;      // gpc-enforce: let in since then
+    std::atomic<std::uint64_t> rate_failcnt;   // gpc-enforce: refusals because of the rate
 };
 
 struct Domain {                      // where a listener's processes are: one budget row a class and a kind
@@ -139,13 +145,17 @@ struct Flight {
     std::atomic<std::uint64_t> resolved_ns;
 };
 
+enum class RefusalCause : std::uint32_t { limit, rate };
+
 struct Refusal {  // who was refused, for the journal and `gpcsup events`; a ring, the oldest is overwritten
     std::atomic<std::uint64_t> sequence;  // written last; index = sequence % refusal_count; starts at 1
     std::uint64_t monotonic_ns;
     std::uint32_t tid;
     std::uint32_t row;
     std::uint32_t key;  // Budget::key then
-    std::int32_t call;  // system call number
+    std::int32_t call;   // system call number
+    std::uint32_t cause;  // RefusalCause
+    std::uint32_t reserved;
 };
 
 struct EnforcementTable {

@@ -82,6 +82,13 @@ class FakeHost final : public controllers::Host {
         budgets_[{group, kind}].refuse_errno = refuse_errno;
         return {};
     }
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override {
+        budgets_.at({group, wire::BudgetKind::tasks}).rate = {count, window_ns};
+    }
+    std::uint64_t fork_rate_failcnt(grouping::GroupId group) override {
+        const auto known = budgets_.find({group, wire::BudgetKind::tasks});
+        return known != budgets_.end() ? known->second.rate_failcnt : 0;
+    }
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         budgets_.erase({group, kind});
         retired_.insert(group);
@@ -152,6 +159,8 @@ class FakeHost final : public controllers::Host {
         int refuse_errno = 0;
         std::uint64_t failcnt = 0;
         std::uint64_t peak = 0;
+        controllers::Rate rate{wire::unlimited, 0};
+        std::uint64_t rate_failcnt = 0;
     };
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
