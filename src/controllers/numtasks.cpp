@@ -76,7 +76,8 @@ void Numtasks::recover(grouping::GroupId group) {
 // Every limit can be had: 0 refuses every fork, one below the present count refuses them until enough tasks
 // have gone.
 base::Result<> Numtasks::can_set(grouping::GroupId group, std::string_view attribute, const Value&) {
-    if (!states_.contains(group) || (attribute != "limit" && attribute != "process_limit" && attribute != "forkrate")) {
+    if (!states_.contains(group) ||
+        (attribute != "limit" && attribute != "process_limit" && attribute != "forkrate")) {
         return unknown(attribute);
     }
     return {};

@@ -35,7 +35,7 @@ class Numtasks final : public Controller {
         std::uint64_t processes = wire::unlimited;
         Rate rate{wire::unlimited, 0};
         Value rate_text = Max{};  // as it is shown
-        std::uint64_t peak = 0;  // kept for a successor in the group's rows: none before it has a limit
+        std::uint64_t peak = 0;   // kept for a successor in the group's rows: none before it has a limit
     };
     base::Result<> set_rate(grouping::GroupId group, const Value& value);
     void note_arrival(grouping::GroupId group);

@@ -275,11 +275,12 @@ void Enforcer::tell_refusals() {
         }
         last = refusal.monotonic_ns;
         const bool of_rate = refusal.cause == wire::RefusalCause::rate;
-        chronicle_.note("refused", {{"group", forest_.full_path(group)},
-                                    {"attribute", of_rate ? "numtasks.forkrate"
-                                                          : attribute_of_kind[static_cast<std::size_t>(kind)]},
-                                    {"pid", refusal.tid},
-                                    {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}});
+        chronicle_.note(
+            "refused",
+            {{"group", forest_.full_path(group)},
+             {"attribute", of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
+             {"pid", refusal.tid},
+             {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}});
     }
 }
 

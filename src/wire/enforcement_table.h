@@ -152,8 +152,8 @@ struct Refusal {  // who was refused, for the journal and `gpcsup events`; a rin
     std::uint64_t monotonic_ns;
     std::uint32_t tid;
     std::uint32_t row;
-    std::uint32_t key;  // Budget::key then
-    std::int32_t call;   // system call number
+    std::uint32_t key;    // Budget::key then
+    std::int32_t call;    // system call number
     std::uint32_t cause;  // RefusalCause
     std::uint32_t reserved;
 };

@@ -156,7 +156,9 @@ TEST_CASE_METHOD(Fixture, "all values of a group") {
                    "numtasks.peak",
                    "numtasks.failcnt",
                    "numtasks.process_limit",
-                   "numtasks.processes", "numtasks.forkrate", "numtasks.forkrate_failcnt",
+                   "numtasks.processes",
+                   "numtasks.forkrate",
+                   "numtasks.forkrate_failcnt",
                    "tally.forks",
                    "tally.exits",
                    "tally.weight"};
