@@ -90,6 +90,10 @@ class Host {
     // restart it is there until the controller has recovered: a row that nobody published again is retired.
     virtual base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                           int refuse_errno) = 0;
+    // On the group's row for tasks, which is there: so many forks in such a window; wire::unlimited = any
+    // number.
+    virtual void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) = 0;
+    virtual std::uint64_t fork_rate_failcnt(grouping::GroupId group) = 0;  // 0 without a row
     virtual void retire_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row

@@ -21,6 +21,10 @@ constexpr std::array table{
               "Most processes in the group and below, however many threads they have"},
     Attribute{"processes", AttributeType::count, Access::read_only, "processes", "0",
               "Processes in the group and below now"},
+    Attribute{"forkrate", AttributeType::rate, Access::read_write, "forks", "max",
+              "Most forks (threads count) in a time, in the group and below; one more gets EAGAIN"},
+    Attribute{"forkrate_failcnt", AttributeType::count, Access::read_only, "", "0",
+              "Forks refused because of this group's own forkrate"},
 };
 
 const Registration registration("numtasks", table, [](Host& host) -> std::unique_ptr<Controller> {
@@ -43,7 +47,7 @@ std::span<const Attribute> Numtasks::attributes() const {
 }
 
 base::Result<> Numtasks::create(grouping::GroupId group, grouping::GroupId parent) {
-    states_[group] = State{parent, wire::unlimited, wire::unlimited, 0};
+    states_[group] = State{.parent = parent};
     return {};
 }
 
@@ -64,12 +68,16 @@ void Numtasks::recover(grouping::GroupId group) {
             static_cast<void>(host_.publish_budget(group, kind, limit, EAGAIN));  // it has its row already
         }
     }
+    if (host_.has_budget(group, wire::BudgetKind::tasks)) {
+        host_.set_fork_rate(group, state.rate.count, state.rate.window_ns);
+    }
 }
 
 // Every limit can be had: 0 refuses every fork, one below the present count refuses them until enough tasks
 // have gone.
 base::Result<> Numtasks::can_set(grouping::GroupId group, std::string_view attribute, const Value&) {
-    if (!states_.contains(group) || (attribute != "limit" && attribute != "process_limit")) {
+    if (!states_.contains(group) ||
+        (attribute != "limit" && attribute != "process_limit" && attribute != "forkrate")) {
         return unknown(attribute);
     }
     return {};
@@ -78,6 +86,9 @@ base::Result<> Numtasks::can_set(grouping::GroupId group, std::string_view attri
 base::Result<> Numtasks::set(grouping::GroupId group, std::string_view attribute, const Value& value) {
     if (auto possible = can_set(group, attribute, value); !possible) {
         return possible;
+    }
+    if (attribute == "forkrate") {
+        return set_rate(group, value);
     }
     State& state = states_[group];
     const bool of_tasks = attribute == "limit";
@@ -96,6 +107,31 @@ base::Result<> Numtasks::set(grouping::GroupId group, std::string_view attribute
     return {};
 }
 
+base::Result<> Numtasks::set_rate(grouping::GroupId group, const Value& value) {
+    State& state = states_[group];
+    Rate wanted{wire::unlimited, 0};
+    if (const auto* text = std::get_if<std::string>(&value)) {
+        auto parsed = parse_rate(*text);
+        if (!parsed) {
+            return base::pass(parsed);
+        }
+        wanted = *parsed;
+    }
+    if (wanted.count == wire::unlimited && state.rate.count == wire::unlimited) {
+        return {};
+    }
+    // The row is the limit's, too.
+    if (auto published = host_.publish_budget(group, wire::BudgetKind::tasks, state.tasks, EAGAIN);
+        !published) {
+        return published;
+    }
+    host_.set_fork_rate(group, wanted.count, wanted.window_ns);
+    state.rate = wanted;
+    state.rate_text = wanted.count == wire::unlimited ? Value{Max{}} : value;
+    host_.raise_peak(group, state.peak);
+    return {};
+}
+
 base::Result<Value> Numtasks::get(grouping::GroupId group, std::string_view attribute) {
     const auto state = states_.find(group);
     if (state == states_.end()) {
@@ -106,6 +142,12 @@ base::Result<Value> Numtasks::get(grouping::GroupId group, std::string_view attr
     }
     if (attribute == "process_limit") {
         return shown(state->second.processes);
+    }
+    if (attribute == "forkrate") {
+        return state->second.rate_text;
+    }
+    if (attribute == "forkrate_failcnt") {
+        return Value{host_.fork_rate_failcnt(group)};
     }
     if (attribute == "failcnt") {
         return Value{host_.budget_failcnt(group, wire::BudgetKind::tasks) +
@@ -158,7 +200,8 @@ void Numtasks::born(processes::Process&, grouping::GroupId group) {
 
 std::vector<wire::TrapClass> Numtasks::traps(grouping::GroupId group) {
     for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
-        if (at->second.tasks != wire::unlimited || at->second.processes != wire::unlimited) {
+        if (at->second.tasks != wire::unlimited || at->second.processes != wire::unlimited ||
+            at->second.rate.count != wire::unlimited) {
             return possible_traps();
         }
     }

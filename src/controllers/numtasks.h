@@ -2,6 +2,8 @@
 // numtasks: how many tasks (threads and processes) a group and all below it may have. The limits are data for
 // gpc-enforce, which decides each fork; this controller only publishes them and shows the counts. Moves are
 // never refused and may carry a group over its limit, as in the kernel's pids; so may lowering a limit.
+// forkrate is of forks, not of tasks: a window begins with the first fork after the last one has ended, and a
+// fork that is refused, here or above, for whatever reason, costs nothing of it.
 
 #include <map>
 
@@ -31,8 +33,11 @@ class Numtasks final : public Controller {
         grouping::GroupId parent;
         std::uint64_t tasks = wire::unlimited;
         std::uint64_t processes = wire::unlimited;
-        std::uint64_t peak = 0;  // kept for a successor in the group's rows: none before it has a limit
+        Rate rate{wire::unlimited, 0};
+        Value rate_text = Max{};  // as it is shown
+        std::uint64_t peak = 0;   // kept for a successor in the group's rows: none before it has a limit
     };
+    base::Result<> set_rate(grouping::GroupId group, const Value& value);
     void note_arrival(grouping::GroupId group);
     void raise_peak(grouping::GroupId group, State& state, std::uint64_t tasks);
 

@@ -74,6 +74,43 @@ inline std::uint32_t find_full(const wire::EnforcementTable& table, const Leaves
     return full;
 }
 
+inline bool window_runs(const wire::Budget& budget, std::uint64_t now) {
+    const std::uint64_t began = budget.rate_began_ns.load();
+    return began != 0 && now - began < budget.rate_window_ns.load();
+}
+
+// The first level that has let in all that it may in its running window, or no_row.
+inline std::uint32_t find_spent(const wire::EnforcementTable& table, std::uint32_t leaf, std::uint64_t now) {
+    std::uint32_t spent = wire::no_row;
+    for_each_level(table, leaf, [&](std::uint32_t row) {
+        const wire::Budget& budget = table.budgets[row];
+        const std::uint64_t limit = budget.rate_limit.load();
+        if (limit != wire::unlimited && (window_runs(budget, now) ? budget.rate_used.load() : 0) >= limit) {
+            spent = row;
+            return Walk::stop;
+        }
+        return Walk::on;
+    });
+    return spent;
+}
+
+// One more was let in: only then, so that what a limit refuses costs nothing of anybody's rate.
+inline void spend(wire::EnforcementTable& table, std::uint32_t leaf, std::uint64_t now) {
+    for_each_level(table, leaf, [&](std::uint32_t row) {
+        wire::Budget& budget = table.budgets[row];
+        if (budget.rate_limit.load() == wire::unlimited) {
+            return Walk::on;
+        }
+        if (window_runs(budget, now)) {
+            budget.rate_used.fetch_add(1);
+        } else {
+            budget.rate_used.store(1);
+            budget.rate_began_ns.store(now);
+        }
+        return Walk::on;
+    });
+}
+
 inline void reserve(wire::EnforcementTable& table, const Leaves& leaves) {
     const auto add = [&](std::uint32_t leaf, std::uint32_t count) {
         for_each_level(table, leaf, [&](std::uint32_t row) {

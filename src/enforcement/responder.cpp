@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include <sched.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "enforcement/caller.h"
 #include "enforcement/clock.h"
 #include "enforcement/flights.h"
+#include "enforcement/pending.h"
 #include "enforcement/trapped_call.h"
 
 namespace gpcsup::enforcement {
@@ -26,14 +26,6 @@ constexpr std::uint64_t storm_grid_ns = 10'000'000;
 constexpr std::uint64_t storm_least_ns = 1'000'000;
 
 constexpr std::uint64_t reminder_ns = 250'000'000;
-
-PendingState state_of(const wire::Pending& pending) {
-    return static_cast<PendingState>(pending.state.load());
-}
-
-void set_state(wire::Pending& pending, PendingState state) {
-    pending.state.store(static_cast<std::uint32_t>(state));
-}
 
 TrapClass class_of_slot(const wire::Pending& pending) {
     return static_cast<TrapClass>(pending.trap_class.load());
@@ -197,6 +189,9 @@ void Responder::decide(std::uint32_t slot, Listener& listener) {
         case Admission::full:
             be_full(slot, listener, full, now_ns());
             return;
+        case Admission::spent:
+            be_spent(slot, listener, full, now_ns());
+            return;
     }
 }
 
@@ -219,6 +214,12 @@ Responder::Admission Responder::admit(std::uint32_t slot, Listener& listener, st
         return Admission::waits;  // not written yet: to let go on would be to let out
     }
     const Leaves leaves = leaves_of(*domain, pending);
+    const bool task = class_of_slot(pending) == TrapClass::task;
+    const std::uint64_t now = now_ns();
+    full = task ? find_spent(*table_, leaves.row, now) : wire::no_row;
+    if (full != wire::no_row) {
+        return Admission::spent;
+    }
     const seccomp_notif& notification = pending.notification;
     full = find_full(*table_, leaves);
     if (full != wire::no_row && leaves.file_row != wire::no_row &&
@@ -236,6 +237,9 @@ Responder::Admission Responder::admit(std::uint32_t slot, Listener& listener, st
         }
         // Before `issued` is: whoever reads the higher number also sees the flight.
         write_flight(*flight, notification.pid, flight_call(notification.data, leaves), leaves, now_ns());
+    }
+    if (task) {
+        spend(*table_, leaves.row, now);
     }
     reserve(*table_, leaves);
     send_continue(listener.descriptor, notification.id);
@@ -271,17 +275,32 @@ void Responder::be_full(std::uint32_t slot, Listener& listener, std::uint32_t ro
         return;
     }
     if (storming(table_->budgets[row], now)) {
-        // Late, and all at the same moments: one count serves everyone who waits, and a loop of refused forks
-        // gets no CPU.
-        const std::uint64_t due = ((now + storm_least_ns) / storm_grid_ns + 1) * storm_grid_ns;
-        pending.due_ns.store(due);
-        pending.attempts.store(max_looks - 1);
-        schedule(slot, due);
-        set_state(pending, PendingState::delayed);
+        delay(slot, now);
         return;
     }
     set_state(pending, PendingState::parked);
     ask(slot, row, pending.since_ns.load());
+}
+
+// Late, and all at the same moments: one count serves everyone who waits, and a loop of refused forks gets no
+// CPU.
+void Responder::delay(std::uint32_t slot, std::uint64_t now) {
+    wire::Pending& pending = table_->pending[slot];
+    const std::uint64_t due = ((now + storm_least_ns) / storm_grid_ns + 1) * storm_grid_ns;
+    pending.due_ns.store(due);
+    pending.attempts.store(max_looks - 1);
+    schedule(slot, due);
+    set_state(pending, PendingState::delayed);
+}
+
+// No count can change what has been let in in a window.
+void Responder::be_spent(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now) {
+    if (!alone_ && storming(table_->budgets[row], now)) {
+        table_->pending[slot].full_row.store(row);
+        delay(slot, now);
+    } else {
+        refuse(slot, listener, row, now, wire::RefusalCause::rate);
+    }
 }
 
 // A parked request finds its budget full again: has it been counted since, and often enough?
@@ -314,7 +333,8 @@ void Responder::judge_full(std::uint32_t slot, Listener& listener, std::uint32_t
     schedule(slot, now + (first_pause_ns << (looked - 1)));
 }
 
-void Responder::refuse(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now) {
+void Responder::refuse(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now,
+                       wire::RefusalCause cause) {
     const wire::Pending& pending = table_->pending[slot];
     wire::Budget& budget = table_->budgets[row];
     const std::uint64_t sequence = table_->refusals.load() + 1;
@@ -325,9 +345,10 @@ void Responder::refuse(std::uint32_t slot, Listener& listener, std::uint32_t row
     refusal.row = row;
     refusal.key = budget.key.load();
     refusal.call = pending.notification.data.nr;
+    refusal.cause = static_cast<std::uint32_t>(cause);
     refusal.sequence.store(sequence);
     table_->refusals.store(sequence);
-    budget.failcnt.fetch_add(1);
+    (cause == wire::RefusalCause::rate ? budget.rate_failcnt : budget.failcnt).fetch_add(1);
     count_refusal(budget, now);
     send_error(listener.descriptor, pending.notification.id, static_cast<int>(budget.refuse_errno.load()));
     release(slot);
@@ -396,6 +417,9 @@ void Responder::examine(std::uint32_t slot, std::uint64_t now) {
         case Admission::full:
             judge_full(slot, listener, full, now);
             return;
+        case Admission::spent:
+            refuse(slot, listener, full, now, wire::RefusalCause::rate);
+            return;
         case Admission::waits:
             wakeup_due_ = wakeup_due_ || table_->flights_wanted.load() > table_->flights_resolved.load();
             return;
@@ -431,57 +455,6 @@ void Responder::forget_domain(std::uint64_t key) {
         }
     }
     wakeup_due_ = true;
-}
-
-void Responder::answer_all() {
-    const bool alone = std::exchange(alone_, true);
-    look_again(now_ns());
-    for (std::uint32_t slot = 0; slot < slot_end_ && held_ > 0; ++slot) {
-        const wire::Pending& pending = table_->pending[slot];
-        if (state_of(pending) == PendingState::free) {
-            continue;
-        }
-        if (const std::uint32_t index = listeners_.find(pending.domain_key.load()); index != wire::no_row) {
-            send_error(listeners_.at(index).descriptor, pending.notification.id, EAGAIN);
-        }
-        release(slot);
-    }
-    alone_ = alone;
-}
-
-void Responder::adopt() {
-    for (std::uint32_t index = 0; index < listeners_.end(); ++index) {
-        listening(index);
-    }
-    table_->tells_listened.store(1);
-    held_ = 0;
-    for (std::uint32_t index = 0; index < listeners_.end(); ++index) {
-        listeners_.at(index).held = 0;
-    }
-    slot_end_ = wire::pending_count;  // wherever the predecessor left something
-    for (std::uint32_t slot = 0; slot < wire::pending_count; ++slot) {
-        wire::Pending& pending = table_->pending[slot];
-        looks_[slot] = {};
-        const PendingState state = state_of(pending);
-        if (state == PendingState::free) {
-            continue;
-        }
-        const std::uint32_t index = listeners_.find(pending.domain_key.load());
-        if (index == wire::no_row) {
-            set_state(pending, PendingState::free);
-            continue;
-        }
-        take(slot, index);
-        if (pending.notification.id == 0) {
-            release(slot);
-        } else if (state == PendingState::receiving || state == PendingState::deciding) {
-            // Perhaps answered already: then the second answer gets ENOENT, and one reservation too many
-            // stands until the next count.
-            pending.since_ns.store(now_ns());
-            decide(slot, listeners_.at(index));
-        }
-    }
-    look_again(now_ns());
 }
 
 }  // namespace gpcsup::enforcement

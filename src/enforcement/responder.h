@@ -45,7 +45,7 @@ class Responder {
     void answer_all();
 
   private:
-    enum class Admission { admitted, full, waits };
+    enum class Admission { admitted, full, spent, waits };
     struct Look {                 // of one parked request; only here, a successor starts over
         std::uint64_t asked = 0;  // a count that began before this does not answer it; 0 = not asked yet
         std::uint64_t at = 0;     // not before this moment
@@ -56,7 +56,10 @@ class Responder {
     Admission admit(std::uint32_t slot, Listener& listener, std::uint32_t& full);
     void be_full(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now);
     void judge_full(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now);
-    void refuse(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now);
+    void be_spent(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now);
+    void delay(std::uint32_t slot, std::uint64_t now);
+    void refuse(std::uint32_t slot, Listener& listener, std::uint32_t row, std::uint64_t now,
+                wire::RefusalCause cause = wire::RefusalCause::limit);
     void examine(std::uint32_t slot, std::uint64_t now);
     void give_verdict(std::uint32_t slot, Listener& listener);
     void ask(std::uint32_t slot, std::uint32_t row, std::uint64_t since);

@@ -239,7 +239,8 @@ std::vector<RefusalRecord> EnforcementClient::read_refusals() {
                                    static_cast<pid_t>(refusal.tid),
                                    refusal.key,
                                    static_cast<wire::BudgetKind>(table_->budgets[refusal.row].kind.load()),
-                                   refusal.call};
+                                   refusal.call,
+                                   static_cast<wire::RefusalCause>(refusal.cause)};
         if (refusal.sequence.load() == sequence) {  // else overwritten while it was read
             records.push_back(record);
         }

@@ -187,6 +187,9 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     budget.failcnt.store(0);
     budget.peak.store(0);
     budget.least.store(0);
+    budget.rate_limit.store(wire::unlimited);
+    budget.rate_began_ns.store(0);
+    budget.rate_failcnt.store(0);
     budget.recount_wanted.store(0);
     budget.recounted.store(0);
     budget.refused_in_second.store(0);
@@ -195,6 +198,17 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     budgets_.emplace(name, row);
     link_new(BudgetRow(row), request.group, request.kind);
     return BudgetRow(row);
+}
+
+void EnforcementClient::set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns) {
+    wire::Budget& limited = budget(row);
+    if (limited.rate_limit.load() == count && limited.rate_window_ns.load() == window_ns) {
+        return;
+    }
+    limited.rate_window_ns.store(window_ns);
+    limited.rate_limit.store(count);
+    limited.rate_began_ns.store(0);
+    kick();
 }
 
 // Whoever lies below the new row's group and pointed past it now points to it.
@@ -226,6 +240,7 @@ void EnforcementClient::retire(BudgetRow row) {
     budgets_.erase({gone.key.load(), static_cast<BudgetKind>(gone.kind.load())});
     gone.limit.store(wire::unlimited);
     gone.barrier.store(wire::unlimited);
+    gone.rate_limit.store(wire::unlimited);
     // Retired rows, too: a fork in flight may have been reserved on one, and its chain must lead on to the
     // living.
     for (std::uint32_t other = 0; other < budget_end_; ++other) {

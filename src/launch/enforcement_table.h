@@ -66,6 +66,7 @@ struct RefusalRecord {
     GroupKey group = 0;
     wire::BudgetKind kind = wire::BudgetKind::tasks;
     int call = 0;
+    wire::RefusalCause cause = wire::RefusalCause::limit;
 };
 
 class EnforcementClient {
@@ -88,6 +89,8 @@ class EnforcementClient {
     // Budgets. A new one says "full" until its first count (publish_count), so the first request waits for
     // that count. ENOSPC: the table is full. Publishing an existing (group, kind) changes its limit.
     base::Result<BudgetRow> publish(const BudgetRequest& request);
+    // So many requests in such a window, wire::unlimited = any number. Another rate begins a new window.
+    void set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns);
     void retire(BudgetRow row);
     void retire_unclaimed();
     [[nodiscard]] std::optional<BudgetRow> find(GroupKey group, wire::BudgetKind kind) const;

@@ -150,6 +150,17 @@ base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint
     return {};
 }
 
+void Enforcer::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns) {
+    if (auto row = client_->find(group.value, wire::BudgetKind::tasks)) {
+        client_->set_rate(*row, count, window_ns);
+    }
+}
+
+std::uint64_t Enforcer::fork_rate_failcnt(GroupId group) {
+    auto row = client_->find(group.value, wire::BudgetKind::tasks);
+    return row ? client_->budget(*row).rate_failcnt.load() : 0;
+}
+
 void Enforcer::retire(GroupId group, wire::BudgetKind kind) {
     if (auto row = client_->find(group.value, kind)) {
         client_->retire(*row);
@@ -303,11 +314,13 @@ void Enforcer::tell_refusals() {
             continue;
         }
         last = refusal.monotonic_ns;
-        const auto row = client_->find(group.value, kind);
-        chronicle_.note("refused", {{"group", forest_.full_path(group)},
-                                    {"attribute", attribute_of_kind[static_cast<std::size_t>(kind)]},
-                                    {"pid", refusal.tid},
-                                    {"failcnt", row ? client_->budget(*row).failcnt.load() : 0}});
+        const bool of_rate = refusal.cause == wire::RefusalCause::rate;
+        chronicle_.note(
+            "refused",
+            {{"group", forest_.full_path(group)},
+             {"attribute", of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
+             {"pid", refusal.tid},
+             {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}});
     }
 }
 

@@ -31,6 +31,8 @@ class Enforcer {
                            int refuse_errno, std::uint64_t barrier = wire::unlimited);
     [[nodiscard]] controllers::Host::Waters file_waters(grouping::GroupId group);
     void keep_file_waters(grouping::GroupId group, const controllers::Host::Waters& waters);
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns);
+    [[nodiscard]] std::uint64_t fork_rate_failcnt(grouping::GroupId group);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] bool has_budget(grouping::GroupId group, wire::BudgetKind kind) const {

@@ -63,6 +63,14 @@ base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind,
     return enforcer_->publish(group, kind, limit, refuse_errno);
 }
 
+void MachineHost::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns) {
+    enforcer_->set_fork_rate(group, count, window_ns);
+}
+
+std::uint64_t MachineHost::fork_rate_failcnt(GroupId group) {
+    return enforcer_->fork_rate_failcnt(group);
+}
+
 void MachineHost::retire_budget(GroupId group, wire::BudgetKind kind) {
     enforcer_->retire(group, kind);
 }

@@ -46,6 +46,8 @@ class MachineHost final : public controllers::Host {
     TaskCount task_count(grouping::GroupId group) override;
     base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                   int refuse_errno) override;
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override;
+    std::uint64_t fork_rate_failcnt(grouping::GroupId group) override;
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;

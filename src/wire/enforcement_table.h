@@ -76,6 +76,12 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint32_t> least;  // files: as peak, the least + 1; 0 = nothing was counted yet
     std::atomic<std::uint32_t> reserved;
     std::atomic<std::uint64_t> barrier;  // files: what `limit` is for callers without CAP_SYS_ADMIN
+    // How many may be let in in a window, which begins with the first one after the last window has ended.
+    std::atomic<std::uint64_t> rate_limit;  // `unlimited` = no window
+    std::atomic<std::uint64_t> rate_window_ns;
+    std::atomic<std::uint64_t> rate_began_ns;  // gpc-enforce; gpcsupd writes 0 with a new rate: no window
+    std::atomic<std::uint64_t> rate_used;      // gpc-enforce: let in since then
+    std::atomic<std::uint64_t> rate_failcnt;   // gpc-enforce: refusals because of the rate
 };
 
 struct Domain {                      // where a listener's processes are: one budget row a class and a kind
@@ -147,13 +153,17 @@ struct Flight {
     std::atomic<std::uint64_t> resolved_ns;
 };
 
+enum class RefusalCause : std::uint32_t { limit, rate };
+
 struct Refusal {  // who was refused, for the journal and `gpcsup events`; a ring, the oldest is overwritten
     std::atomic<std::uint64_t> sequence;  // written last; index = sequence % refusal_count; starts at 1
     std::uint64_t monotonic_ns;
     std::uint32_t tid;
     std::uint32_t row;
-    std::uint32_t key;  // Budget::key then
-    std::int32_t call;  // system call number
+    std::uint32_t key;    // Budget::key then
+    std::int32_t call;    // system call number
+    std::uint32_t cause;  // RefusalCause
+    std::uint32_t reserved;
 };
 
 struct EnforcementTable {

@@ -167,6 +167,56 @@ class Counts(Case):
         self.assertEqual(before | {"limit": None}, self.counts(supervisor))
 
 
+FORKS = """
+import os, time
+def forks(number):
+    done = 0
+    for _ in range(number):
+        try:
+            pid = os.fork()
+        except BlockingIOError:
+            continue
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        done += 1
+    return done
+started = time.monotonic()
+first = forks(150)
+took = time.monotonic() - started
+while not forks(1) and time.monotonic() - started < 30:
+    time.sleep(0.05)
+print(first, took < 3, time.monotonic() - started >= 3)
+"""
+
+
+class Rates(Case):
+    """numtasks.forkrate: so many forks in a window, on every level; what is refused elsewhere costs nothing."""
+
+    def run_forks(self, supervisor, group):
+        return supervisor.gpcsup("run", "-g", group, "--", "/usr/bin/python3", "-c", FORKS).stdout.split()
+
+    def test_a_window_lets_so_many_in(self):
+        supervisor = self.supervise({}, CONFIG)
+        supervisor.gpcsup("group", "create", "tenant:/bombs/a")
+        supervisor.gpcsup("group", "create", "tenant:/bombs/b")
+        supervisor.gpcsup("set", "tenant:/bombs/a", "numtasks.forkrate=100/3s")
+        self.assertEqual(["100", "True", "True"], self.run_forks(supervisor, "tenant:/bombs/a"))
+        read = lambda group: supervisor.json("get", group)["attributes"]
+        of_a = read("tenant:/bombs/a")
+        self.assertGreaterEqual(of_a["numtasks.forkrate_failcnt"], 50)
+        self.assertEqual(("100/3s", 0), (of_a["numtasks.forkrate"], of_a["numtasks.failcnt"]))
+        self.assertEqual("150", self.run_forks(supervisor, "tenant:/bombs/b")[0])
+        supervisor.gpcsup("set", "tenant:/bombs", "numtasks.forkrate=20/3s")
+        self.assertEqual(["20", "True", "True"], self.run_forks(supervisor, "tenant:/bombs/b"))
+        self.assertEqual(0, read("tenant:/bombs/b")["numtasks.forkrate_failcnt"])
+        self.assertGreaterEqual(read("tenant:/bombs")["numtasks.forkrate_failcnt"], 130)
+
+
+class RatesOfAnOrdinaryUser(Rates):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
 class CountsOfAnOrdinaryUser(Counts):
     user = harness.ORDINARY if os.getuid() == 0 else None
 

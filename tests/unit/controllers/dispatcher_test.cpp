@@ -157,6 +157,8 @@ TEST_CASE_METHOD(Fixture, "all values of a group") {
                    "numtasks.failcnt",
                    "numtasks.process_limit",
                    "numtasks.processes",
+                   "numtasks.forkrate",
+                   "numtasks.forkrate_failcnt",
                    "tally.forks",
                    "tally.exits",
                    "tally.weight"};

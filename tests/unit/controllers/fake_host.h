@@ -82,6 +82,13 @@ class FakeHost final : public controllers::Host {
         budgets_[{group, kind}].refuse_errno = refuse_errno;
         return {};
     }
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override {
+        budgets_.at({group, wire::BudgetKind::tasks}).rate = {count, window_ns};
+    }
+    std::uint64_t fork_rate_failcnt(grouping::GroupId group) override {
+        const auto known = budgets_.find({group, wire::BudgetKind::tasks});
+        return known != budgets_.end() ? known->second.rate_failcnt : 0;
+    }
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override {
         budgets_.erase({group, kind});
         retired_.insert(group);
@@ -175,6 +182,8 @@ class FakeHost final : public controllers::Host {
         std::uint64_t failcnt = 0;
         std::uint64_t peak = 0;
         std::uint64_t barrier = wire::unlimited;
+        controllers::Rate rate{wire::unlimited, 0};
+        std::uint64_t rate_failcnt = 0;
     };
     std::map<grouping::GroupId, std::uint64_t> files_;  // charged
     std::map<pid_t, std::uint64_t> open_files_;         // of a process

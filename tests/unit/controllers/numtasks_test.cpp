@@ -123,6 +123,35 @@ TEST_CASE_METHOD(Fixture, "what was counted outlives a restart, also where the l
     CHECK(now(web, "numtasks.current") == "1");
 }
 
+TEST_CASE_METHOD(Fixture, "a rate of forks is published beside the limit, and outlives a restart") {
+    CHECK(get(acme, "numtasks.forkrate") == "max");
+    CHECK(put(acme, "numtasks.forkrate", "max"));
+    CHECK(host.budgets_.empty());
+    CHECK(put(acme, "numtasks.forkrate", "100/1s"));
+    test::FakeHost::Budget& row = host.budgets_.at({acme, BudgetKind::tasks});
+    CHECK(row.limit == wire::unlimited);
+    CHECK(row.rate.count == 100);
+    CHECK(row.rate.window_ns == 1'000'000'000);
+    CHECK(get(acme, "numtasks.forkrate") == "100/1s");
+    CHECK(set.birth(at(web)).traps == std::vector{wire::TrapClass::task});
+    CHECK(put(acme, "numtasks.limit", "7"));
+    CHECK(row.rate.count == 100);
+    row.failcnt = 3;
+    row.rate_failcnt = 50;
+    CHECK(get(acme, "numtasks.failcnt") == "3");
+    CHECK(get(acme, "numtasks.forkrate_failcnt") == "50");
+    CHECK(get(web, "numtasks.forkrate_failcnt") == "0");
+    row.rate = {1, 1};  // killed between the row and the journal
+    ControllerSet successor{host.trees(), host};
+    REQUIRE(successor.adopt());
+    successor.recover();
+    CHECK(row.rate.count == wire::unlimited);
+    CHECK(put(acme, "numtasks.forkrate", "max"));
+    CHECK(row.rate.count == wire::unlimited);
+    CHECK(row.limit == 7);
+    CHECK_FALSE(put(acme, "numtasks.forkrate", "100"));
+}
+
 TEST_CASE_METHOD(Fixture, "forks are trapped only where a limit is finite on the way up") {
     CHECK(set.birth(at(web)).traps.empty());
     CHECK(put(acme, "numtasks.limit", "16"));

@@ -85,6 +85,39 @@ TEST_CASE("a reservation counts on every level at once") {
     CHECK(enforcement::find_full(client->table(), leaves) == top.value);
 }
 
+TEST_CASE("a rate is of a window on every level, and what is refused costs nothing") {
+    const auto client = make_client();
+    const auto top = publish(*client, 1, wire::unlimited);
+    const auto leaf = publish(*client, 4, wire::unlimited);
+    const auto beside = publish(*client, 3, wire::unlimited);
+    client->set_rate(top, 5, 1000);
+    client->set_rate(leaf, 3, 1000);
+    const auto try_at = [&](launch::BudgetRow row, std::uint64_t now) {
+        const std::uint32_t spent = enforcement::find_spent(client->table(), row.value, now);
+        if (spent == wire::no_row) {
+            enforcement::spend(client->table(), row.value, now);
+        }
+        return spent;
+    };
+    for (std::uint64_t now = 100; now < 103; ++now) {
+        CHECK(try_at(leaf, now) == wire::no_row);
+    }
+    CHECK(try_at(leaf, 200) == leaf.value);
+    CHECK(try_at(beside, 201) == wire::no_row);
+    CHECK(try_at(beside, 202) == wire::no_row);
+    CHECK(try_at(beside, 203) == top.value);
+    CHECK(client->budget(top).rate_used.load() == 5);
+    CHECK(try_at(leaf, 1099) == leaf.value);
+    CHECK(try_at(leaf, 1100) == wire::no_row);  // a window later, for both
+    CHECK(client->budget(top).rate_used.load() == 1);
+    client->set_rate(leaf, 3, 1000);  // the same: its window goes on
+    CHECK(client->budget(leaf).rate_began_ns.load() == 1100);
+    client->set_rate(leaf, 0, 1000);
+    CHECK(try_at(leaf, 9000) == leaf.value);
+    client->set_rate(leaf, wire::unlimited, 0);
+    CHECK(try_at(leaf, 9000) == wire::no_row);
+}
+
 TEST_CASE("the bound survives the wrap of its counter") {
     const auto client = make_client();
     const auto row = publish(*client, 2, 10);
