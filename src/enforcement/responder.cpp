@@ -27,10 +27,6 @@ constexpr std::uint64_t storm_least_ns = 1'000'000;
 
 constexpr std::uint64_t reminder_ns = 250'000'000;
 
-TrapClass class_of_slot(const wire::Pending& pending) {
-    return static_cast<TrapClass>(pending.trap_class.load());
-}
-
 }  // namespace
 
 void Responder::use_supervisor_wakeup(int descriptor) {
@@ -64,7 +60,8 @@ void Responder::take(std::uint32_t slot, std::uint32_t listener) {
 void Responder::release(std::uint32_t slot) {
     set_state(table_->pending[slot], PendingState::free);
     Listener& listener = listeners_.at(listener_of_[slot]);
-    if (listener.key == table_->pending[slot].domain_key.load()) {  // else it has gone
+    // Else it has gone, or came anew in between.
+    if (listener.key == table_->pending[slot].domain_key.load() && listener.held > 0) {
         --listener.held;
     }
     looks_[slot] = {};

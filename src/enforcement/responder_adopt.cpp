@@ -21,7 +21,8 @@ void Responder::answer_all() {
             continue;
         }
         if (const std::uint32_t index = listeners_.find(pending.domain_key.load()); index != wire::no_row) {
-            send_error(listeners_.at(index).descriptor, pending.notification.id, EAGAIN);
+            const bool file = class_of_slot(pending) == wire::TrapClass::file;
+            send_error(listeners_.at(index).descriptor, pending.notification.id, file ? EMFILE : EAGAIN);
         }
         release(slot);
     }

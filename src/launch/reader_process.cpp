@@ -70,6 +70,12 @@ base::Result<ReaderProcess> start_reader(const std::string& program) {
     }
     reader.pidfd.reset(
         static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // our own child: the number is its own
+    if (!reader.pidfd) {
+        const int problem = errno;
+        kill(pid, SIGKILL);
+        waitpid(pid, nullptr, 0);  // it cannot resist
+        return base::fail(problem, "watch", program);
+    }
     return reader;
 }
 

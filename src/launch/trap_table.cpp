@@ -79,14 +79,14 @@ constexpr std::uint32_t bpf_commands[] = {0, 5, 7, 13, 14, 17, 18, 19, 28, 30, 3
 constexpr std::uint32_t file_ioctls[] = {
     0x5441,                  // TIOCGPTPEER
     0xb701,     0xb702,      // NS_GET_USERNS, NS_GET_PARENT
-    0x8008b70b, 0x8010b70c,  // NS_MNT_GET_NEXT, its predecessor's form
+    0x8010b70b, 0x8010b70c,  // NS_MNT_GET_NEXT, NS_MNT_GET_PREV
     0xff01,     0xff02,     0xff03,
     0xff04,     0xff05,  // PIDFD_GET_…_NAMESPACE
     0xff06,     0xff07,     0xff08,
     0xff09,     0xff0a,
     0xaa00,  // USERFAULTFD_IOC_NEW
     0xae01,     0xae41,     0xaece,
-    0xc00caee0, 0x4040aed4,              // KVM: VM, VCPU, STATS_FD, DEVICE, GUEST_MEMFD
+    0xc00caee0, 0xc040aed4,              // KVM: VM, VCPU, STATS_FD, DEVICE, GUEST_MEMFD
     0xc0184800,                          // DMA_HEAP_IOCTL_ALLOC
     0xc00c642d, 0xc01064c1,              // DRM: PRIME_HANDLE_TO_FD, SYNCOBJ_HANDLE_TO_FD
     0xc0303e03,                          // SYNC_IOC_MERGE

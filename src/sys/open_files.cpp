@@ -78,8 +78,8 @@ FileOrder RealOpenFiles::compare(const Descriptor& first, const Descriptor& seco
         case 2:
             return FileOrder::after;
         default:
-            if (errno == EPERM) {
-                return FileOrder::before;  // may not be told apart: counted as two
+            if (errno == EPERM || errno == ENOSYS) {
+                return FileOrder::before;  // may not, or cannot be told apart: counted as two
             }
             return is_open(first) ? FileOrder::second_gone : FileOrder::first_gone;
     }
