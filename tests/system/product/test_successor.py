@@ -101,8 +101,18 @@ class EndsOfAnOrdinaryUser(Ends):
 class Starts(Successors):
     options = {}
 
+    def run_once(self, supervisor):
+        """A first start waits for gpc-init to keep its log; the next ones find it kept."""
+        supervisor.gpcsup("start", "limited")
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        os.kill(supervisor.unit("limited")["pid"], signal.SIGKILL)
+        if supervisor.unit("limited")["state"] != "failed":
+            events.wait_for(lambda event: event["event"] == "unit-failed")
+
     def cut_off_in_gpc_exec(self, supervisor):
-        """Starts the limited unit, and replaces gpcsupd while gpc-exec stands still. Its pid."""
+        """Starts the limited unit again, and replaces gpcsupd while gpc-exec stands still. Its pid."""
+        self.run_once(supervisor)
         supervisor.init.send_signal(signal.SIGSTOP)  # gpc-exec waits for it to take the listener
         try:
             supervisor.gpcsup("start", "--no-wait", "limited")
@@ -134,12 +144,6 @@ class Starts(Successors):
 
     def test_an_older_exit_says_nothing_of_a_start(self):
         supervisor = self.supervise_limited()
-        supervisor.gpcsup("start", "limited")
-        events = Events(supervisor)
-        self.addCleanup(events.close)
-        os.kill(supervisor.unit("limited")["pid"], signal.SIGKILL)
-        if supervisor.unit("limited")["state"] != "failed":
-            events.wait_for(lambda event: event["event"] == "unit-failed")
         pid = self.cut_off_in_gpc_exec(supervisor)
         self.assertEqual("starting", supervisor.unit("limited")["state"], "it has not been executed yet")
         self.replace_supervisor(supervisor)
