@@ -52,7 +52,7 @@ std::shared_ptr<Pipes::Log> Pipes::log_of(const std::string& name) {
 }
 
 // There is no end of names: each `gpcsup run` has one of its own.
-void Pipes::forget_log(std::shared_ptr<Log> log) {
+void Pipes::forget_log(const std::shared_ptr<Log>& log) {
     if (log.use_count() == 1) {
         logs_.erase(log->name);
     }
@@ -208,7 +208,7 @@ Pipes::Fate Pipes::serve_one(std::map<Serial, Pipe>::iterator place) {
     }
     if (pipe.closing && moved->state != PipeState::more) {
         finished_.push_back(pipe.key);
-        forget_log(std::move(place->second.log));
+        forget_log(place->second.log);
         pipes_.erase(place);  // closes it, which takes it out of the epoll set
         return Fate::forgotten;
     }

@@ -64,7 +64,7 @@ class Pipes {
     using Serial = std::uint64_t;
 
     std::shared_ptr<Log> log_of(const std::string& name);
-    void forget_log(std::shared_ptr<Log> log);
+    void forget_log(const std::shared_ptr<Log>& log);  // by the pipe that goes
     [[nodiscard]] std::map<Serial, Pipe>::iterator find(std::uint64_t key);
     void watch(Serial serial, Pipe& pipe);
     void unwatch(Pipe& pipe);

@@ -130,7 +130,7 @@ void Services::adopt_starts() {
             } else if (process.error().code == ENOENT || process.error().code == ESRCH) {
                 parts_.engine.process_started(unit, {owned.pid, 0}, now());
             } else {
-                const base::Error why = process.error();
+                const base::Error& why = process.error();
                 end_untracked(owned.pid, why);
                 parts_.enforcer.ended(live_[unit].domain);
                 slots_->release(owned.id);
