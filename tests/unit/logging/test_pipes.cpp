@@ -1,8 +1,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -40,7 +40,8 @@ TEST_CASE("a unit that comes no more leaves nothing behind") {
 }
 
 // gpc-init uses the rows of its table again, so that a set may bring a younger pipe before an older one.
-TEST_CASE("dropped pipes of one log are written in the order of their age, in whatever order a set brings them") {
+TEST_CASE(
+    "dropped pipes of one log are written in the order of their age, in whatever order a set brings them") {
     char directory[] = "/tmp/gpc-logging-test.XXXXXX";
     REQUIRE(mkdtemp(directory) != nullptr);
     struct Arrival {
