@@ -152,6 +152,9 @@ class ControllerSet final : public grouping::Participant {
     base::Result<std::vector<Planned>> plan(grouping::GroupId group, std::span<const SettingText> settings);
     base::Result<> can_change(grouping::GroupId group, std::span<const Planned> planned);
     [[nodiscard]] base::Result<Value> asked(grouping::GroupId group, std::string_view full_name) const;
+    using Reader = base::Result<Value> (Controller::*)(grouping::GroupId, std::string_view);
+    [[nodiscard]] base::Result<Value> read(grouping::GroupId group, std::string_view full_name,
+                                           Reader reader) const;
     base::Result<> change(grouping::GroupId group, const Planned& planned, const Value& value);
     void remember(grouping::GroupId group, const Planned& planned);
     void queue_if_left(grouping::GroupId id);

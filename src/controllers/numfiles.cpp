@@ -61,6 +61,7 @@ base::Result<> Numfiles::create(grouping::GroupId group, grouping::GroupId paren
 void Numfiles::destroy(grouping::GroupId group) {
     host_.retire_budget(group, wire::BudgetKind::files);
     states_.erase(group);
+    held_.erase(group);
 }
 
 void Numfiles::recover(grouping::GroupId group) {
@@ -172,23 +173,26 @@ void Numfiles::fork(const processes::Process& parent, processes::Process& child,
 
 void Numfiles::exit(const processes::Process& process, grouping::GroupId) {
     host_.files_ended(process);
-    if (std::ranges::any_of(states_, [](const auto& each) { return each.second.held_for; })) {
+    if (!held_.empty()) {
         look_at_holds();
     }
 }
 
 void Numfiles::look_at_holds() {
     const auto open = host_.files_kept_open();
-    for (auto& [group, state] : states_) {
-        const auto found = open.find(group);
-        const bool wanted = found != open.end() && state.parent != grouping::GroupId{};
-        if (wanted) {
-            host_.hold(group, name(),
-                       std::to_string(found->second) + " files opened here are open in other groups");
-        } else if (state.held_for) {
+    for (auto at = held_.begin(); at != held_.end();) {
+        const grouping::GroupId group = *at++;
+        if (!open.contains(group)) {
+            held_.erase(group);
             host_.drop_hold(group, name());
         }
-        state.held_for = wanted;
+    }
+    for (const auto& [group, files] : open) {
+        const auto known = states_.find(group);
+        if (known != states_.end() && known->second.parent != grouping::GroupId{}) {
+            host_.hold(group, name(), std::to_string(files) + " files opened here are open in other groups");
+            held_.insert(group);
+        }
     }
 }
 

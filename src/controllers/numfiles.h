@@ -6,6 +6,7 @@
 // CAP_SYS_ADMIN may go to the limit, everybody else to the barrier.
 
 #include <map>
+#include <set>
 
 #include "controllers/controller.h"
 
@@ -35,13 +36,13 @@ class Numfiles final : public Controller {
         std::uint64_t barrier = wire::unlimited;
         std::uint64_t limit = wire::unlimited;
         Host::Waters waters;  // kept for a successor in the group's row
-        bool held_for = false;
     };
     void note(grouping::GroupId group, State& state, std::uint64_t held);
     void look_at_holds();
 
     Host& host_;
     std::map<grouping::GroupId, State> states_;
+    std::set<grouping::GroupId> held_;  // by us, for files that are open elsewhere
 };
 
 }  // namespace gpcsup::controllers

@@ -173,22 +173,20 @@ base::Result<> ControllerSet::restore_setting(GroupId group, const SettingText& 
 }
 
 base::Result<Value> ControllerSet::get(GroupId group, std::string_view full_name) const {
-    auto bound = responsible(group, full_name);
-    if (!bound) {
-        return base::pass(bound);
-    }
-    const std::string_view attribute = attribute_of(full_name);
-    return *bound != nullptr ? (*bound)->controller->get(group, attribute)
-                             : get_core(forest_, group, attribute);
+    return read(group, full_name, &Controller::get);
 }
 
 base::Result<Value> ControllerSet::asked(GroupId group, std::string_view full_name) const {
+    return read(group, full_name, &Controller::asked);
+}
+
+base::Result<Value> ControllerSet::read(GroupId group, std::string_view full_name, Reader reader) const {
     auto bound = responsible(group, full_name);
     if (!bound) {
         return base::pass(bound);
     }
     const std::string_view attribute = attribute_of(full_name);
-    return *bound != nullptr ? (*bound)->controller->asked(group, attribute)
+    return *bound != nullptr ? ((*bound)->controller.get()->*reader)(group, attribute)
                              : get_core(forest_, group, attribute);
 }
 

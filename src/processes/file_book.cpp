@@ -14,17 +14,6 @@ constexpr unsigned rounds =
 
 }  // namespace
 
-bool FileBook::is_below(GroupId group, GroupId above) const {
-    while (group != GroupId{}) {
-        if (group == above) {
-            return true;
-        }
-        const grouping::Group* known = forest_.group(group);
-        group = known == nullptr ? GroupId{} : known->parent;
-    }
-    return false;
-}
-
 std::uint64_t FileBook::count(GroupId group, const std::function<void()>& settle, std::uint64_t plenty) {
     Entries entries;
     list_members(group, settle, entries);
@@ -41,7 +30,7 @@ std::uint64_t FileBook::count(GroupId group, const std::function<void()>& settle
             continue;
         }
         spread(description, witnessed->charged);
-        charged += is_below(witnessed->charged, group) ? 1 : 0;
+        charged += forest_.is_within(witnessed->charged, group) ? 1 : 0;
     }
     return charged;
 }
@@ -95,7 +84,7 @@ void FileBook::list_table(pid_t holder, pid_t task, Entries& entries) {
     }
     for (const int number : *numbers) {
         const sys::Descriptor descriptor{task, number};
-        entries.push_back({descriptor, charged_to(holder, descriptor), holder, true});
+        entries.push_back({descriptor, charged_to(holder, descriptor), holder});
     }
 }
 
@@ -127,8 +116,8 @@ void FileBook::list_witnesses(GroupId group, Entries& entries) {
         for (auto at = holder.files.begin(); at != holder.files.end();) {
             const auto [number, witness] = *at++;
             const sys::Descriptor descriptor{pid, number};
-            if (is_below(witness.group, group) && charged_to(pid, descriptor) != GroupId{}) {
-                entries.push_back({descriptor, witness.group, pid, false});
+            if (forest_.is_within(witness.group, group) && charged_to(pid, descriptor) != GroupId{}) {
+                entries.push_back({descriptor, witness.group, pid});
             }
         }
     }
@@ -226,7 +215,7 @@ std::map<GroupId, std::uint64_t> FileBook::kept_open() {
             const auto [number, witness] = *at++;
             const sys::Descriptor descriptor{holder.first, number};
             if (charged_to(holder.first, descriptor) != GroupId{}) {
-                entries[witness.group].push_back({descriptor, witness.group, holder.first, false});
+                entries[witness.group].push_back({descriptor, witness.group, holder.first});
             }
         }
         return files.empty();

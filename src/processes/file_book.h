@@ -49,7 +49,6 @@ class FileBook {
         sys::Descriptor descriptor;
         grouping::GroupId charged;  // by a witness; none: to whoever holds it
         pid_t holder = 0;
-        bool member = false;
     };
     using Entries = std::vector<Entry>;
 
@@ -60,7 +59,6 @@ class FileBook {
     [[nodiscard]] grouping::GroupId charged_to(pid_t holder, const sys::Descriptor& descriptor);
     [[nodiscard]] std::vector<Entries> by_description(const Entries& entries);
     void spread(const Entries& description, grouping::GroupId charged);
-    [[nodiscard]] bool is_below(grouping::GroupId group, grouping::GroupId above) const;
 
     const grouping::Forest& forest_;
     ProcessTable& table_;

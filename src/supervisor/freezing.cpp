@@ -136,11 +136,15 @@ void Freezing::freeze(GroupId id, std::uint64_t connection, control::Reply reply
     arm_check();
 }
 
-Freezing::Running& Freezing::start(GroupId id) {
+void Freezing::mark(GroupId id) {
     if (frozen_.insert(id).second) {
         chronicle_.state("", key_of(id), {{"group", forest_.full_path(id)}});
         forest_.set_frozen(id, grouping::Freezing::frozen);
     }
+}
+
+Freezing::Running& Freezing::start(GroupId id) {
+    mark(id);
     unreached_.erase(id);
     const auto running = std::find_if(running_.begin(), running_.end(),
                                       [&](const Running& one) { return one.freeze.group() == id; });
@@ -149,12 +153,8 @@ Freezing::Running& Freezing::start(GroupId id) {
 
 void Freezing::ask(GroupId id) {
     if (processes_ == Processes::unknown) {
-        frozen_.insert(id);
-        chronicle_.state("", key_of(id), {{"group", forest_.full_path(id)}});
-        forest_.set_frozen(id, grouping::Freezing::frozen);
-        return;
-    }
-    if (!frozen_.contains(id) || !is_complete(id)) {
+        mark(id);
+    } else if (!frozen_.contains(id) || !is_complete(id)) {
         start(id);
         step();
         arm_check();

@@ -65,6 +65,7 @@ class Freezing {
     };
     [[nodiscard]] bool is_to_stand_still(const processes::Process& process) const;
     [[nodiscard]] bool runs(const base::ProcessId& process) const;
+    void mark(grouping::GroupId group);
     Running& start(grouping::GroupId group);
     void step();
     void finish(Running& running);
