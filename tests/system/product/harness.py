@@ -311,6 +311,15 @@ class Case(unittest.TestCase):
 
     user = None
 
+    def command_of_root(self):
+        """The `command` of a service that an ordinary user starts, and that becomes root's."""
+        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        os.chmod(directory, 0o755)
+        become_root = shutil.copy(shutil.which("setpriv"), directory)
+        os.chmod(become_root, 0o4755)
+        return f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'
+
     def supervise(self, units=None, config=CONFIG, **options):
         supervisor = Supervisor(units, config, user=options.pop("user", self.user), **options)
         self.addCleanup(self._finish, supervisor)

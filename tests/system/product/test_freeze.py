@@ -2,10 +2,8 @@
 
 import os
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -290,12 +288,7 @@ class Survivors(Case):
     user = ORDINARY
 
     def test_they_are_named(self):
-        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
-        self.addCleanup(shutil.rmtree, directory)
-        os.chmod(directory, 0o755)
-        become_root = shutil.copy(shutil.which("setpriv"), directory)
-        os.chmod(become_root, 0o4755)
-        command = f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'
+        command = self.command_of_root()
         supervisor = self.supervise({"other": f"enabled = false\n[service]\ncommand = {command}\n[place]\ntenant = \"/acme\"\n"},
                                     CONFIG)
         events = Events(supervisor)

@@ -4,9 +4,7 @@ import contextlib
 import os
 import pathlib
 import select
-import shutil
 import signal
-import tempfile
 import time
 import unittest
 
@@ -152,12 +150,7 @@ class NotOursToStop(Case):
     user = ORDINARY
 
     def test_it_stays_freezing(self):
-        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
-        self.addCleanup(shutil.rmtree, directory)
-        os.chmod(directory, 0o755)
-        become_root = shutil.copy(shutil.which("setpriv"), directory)
-        os.chmod(become_root, 0o4755)
-        command = f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'
+        command = self.command_of_root()
         unit = f'enabled = false\n[service]\nrestart = "no"\ncommand = {command}\n[place]\ntenant = "/acme/web"\n'
         supervisor = self.supervise({"other": unit}, CONFIG)
         supervisor.gpcsup("start", "other")

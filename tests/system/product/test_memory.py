@@ -3,9 +3,7 @@
 import os
 import pathlib
 import select
-import shutil
 import signal
-import tempfile
 import time
 import unittest
 
@@ -105,12 +103,7 @@ class NotOursToSee(Case):
     user = ORDINARY
 
     def test_it_is_said_to_be_estimated(self):
-        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
-        self.addCleanup(shutil.rmtree, directory)
-        os.chmod(directory, 0o755)
-        become_root = shutil.copy(shutil.which("setpriv"), directory)
-        os.chmod(become_root, 0o4755)
-        command = f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'
+        command = self.command_of_root()
         unit = f'enabled = false\n[service]\ncommand = {command}\n[place]\ntenant = "/acme"\n'
         supervisor = self.supervise({"other": unit}, CONFIG)
         supervisor.gpcsup("start", "other")
