@@ -1,6 +1,7 @@
 """What a successor of a killed gpcsupd finds at awkward moments: an end, a start or a kill that was under way."""
 
 import ctypes
+import json
 import os
 import random
 import signal
@@ -134,7 +135,8 @@ class Starts(Successors):
         supervisor = self.supervise_limited()
         pid = self.cut_off_in_gpc_exec(supervisor)
         self.assertEqual("starting", supervisor.unit("limited")["state"])
-        events = Events(supervisor)
+        told = supervisor.gpcsup("events", "--json").stdout.splitlines()
+        events = Events(supervisor, since=json.loads(told[-1])["seq"])  # the first start was told to be active too
         self.addCleanup(events.close)
         os.kill(pid, signal.SIGCONT)
         if supervisor.unit("limited")["state"] == "starting":
