@@ -190,6 +190,15 @@ class Controller {
     virtual base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) {
         return set(group, attribute, value);
     }
+    // After a restart, and after recover: a predecessor was killed while it set this to `tried`. To be
+    // overridden where members that have it already cannot be told, by recover, from such as wished for it.
+    virtual base::Result<> take_back(grouping::GroupId group, std::string_view attribute,
+                                     const Value& tried) {
+        (void)group;
+        (void)attribute;
+        (void)tried;
+        return {};
+    }
     virtual base::Result<Value> get(grouping::GroupId group, std::string_view attribute) = 0;
     // What `set` would have to be given to lead back here: to be overridden where `get` shows more than that.
     virtual base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) {

@@ -83,6 +83,8 @@ class ControllerSet final : public grouping::Participant {
     // changed meanwhile. An error is worth a line in the log and no more: the setting counts as made, and
     // what can be in force is.
     base::Result<> restore_setting(grouping::GroupId group, const SettingText& setting);
+    // After recover(): a predecessor was killed while it set these.
+    base::Result<> take_back(grouping::GroupId group, std::span<const SettingText> tried);
     void recover();  // after the settings: the controllers take their holds anew, unheld dying groups go
 
     // Attributes. `set` is one transaction: all parsed and checked, then all set, or none.

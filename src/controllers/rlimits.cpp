@@ -145,6 +145,18 @@ base::Result<> Rlimits::set(GroupId group, std::string_view attribute, const Val
     return first;
 }
 
+// Those who have it already are members of a group that has it, and get back what the group gives.
+base::Result<> Rlimits::take_back(GroupId group, std::string_view attribute, const Value& tried) {
+    auto in_force = asked(group, attribute);
+    if (!in_force) {
+        return base::pass(in_force);
+    }
+    if (auto assigned = restore(group, attribute, tried); !assigned) {
+        return assigned;
+    }
+    return set(group, attribute, *in_force);
+}
+
 base::Result<Value> Rlimits::get(GroupId group, std::string_view attribute) {
     const auto state = states_.find(group);
     const Row* row = find_row(attribute);

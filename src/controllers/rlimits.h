@@ -23,6 +23,8 @@ class Rlimits final : public Controller {
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> take_back(grouping::GroupId group, std::string_view attribute,
+                             const Value& tried) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;

@@ -172,6 +172,23 @@ base::Result<> ControllerSet::restore_setting(GroupId group, const SettingText& 
                : set_core(forest_, group, planned->attribute, planned->value);
 }
 
+base::Result<> ControllerSet::take_back(GroupId group, std::span<const SettingText> tried) {
+    base::Result<> first;
+    for (const SettingText& setting : tried) {
+        auto planned = plan_one(group, setting);
+        base::Result<> taken;
+        if (!planned) {
+            taken = base::pass(planned);
+        } else if (planned->bound != nullptr) {
+            taken = planned->bound->controller->take_back(group, planned->attribute, planned->value);
+        }
+        if (!taken && first) {
+            first = std::move(taken);
+        }
+    }
+    return first;
+}
+
 base::Result<Value> ControllerSet::get(GroupId group, std::string_view full_name) const {
     return read(group, full_name, &Controller::get);
 }

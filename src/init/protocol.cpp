@@ -387,6 +387,7 @@ Sent tell_set(State& state, HelperKind kind) {
     KeepMessage message;
     message.verb = KeepVerb::delivered;
     message.argument = helper.set;
+    message.key.id = wire::init_abilities;
     Sent sent = send_to(helper, message, -1);
     if (sent == Sent::done) {
         helper.cursor = in_sync;

@@ -98,16 +98,25 @@ bool Freezing::is_settled(GroupId id) const {
            });
 }
 
+// A survivor that was moved elsewhere is nobody whom this freeze concerns.
+bool Freezing::is_in(const base::ProcessId& process, GroupId frozen) const {
+    const Process* known = census_.table().find(process);
+    const grouping::Group* group = forest_.group(frozen);
+    return known != nullptr && group != nullptr &&
+           forest_.is_within(census_.table().place(*known, group->hierarchy), frozen);
+}
+
 bool Freezing::runs(const base::ProcessId& process) const {
     const auto stat = census_.files().stat(process.pid);
     return stat && stat->start_time == process.start_time && stat->state != 'T' && stat->state != 't' &&
            !stat->ended();
 }
 
-bool Freezing::is_complete(GroupId id) {
+bool Freezing::stands_still(GroupId id) {
     for (auto& [frozen, survivors] : unreached_) {
         if (forest_.is_within(id, frozen) || forest_.is_within(frozen, id)) {
-            std::erase_if(survivors, [this](const base::ProcessId& one) { return !runs(one); });
+            std::erase_if(survivors,
+                          [&](const base::ProcessId& one) { return !is_in(one, frozen) || !runs(one); });
         }
     }
     std::erase_if(unreached_, [](const auto& one) { return one.second.empty(); });
@@ -154,7 +163,7 @@ Freezing::Running& Freezing::start(GroupId id) {
 void Freezing::ask(GroupId id) {
     if (processes_ == Processes::unknown) {
         mark(id);
-    } else if (!frozen_.contains(id) || !is_complete(id)) {
+    } else if (!frozen_.contains(id) || !stands_still(id)) {
         start(id);
         step();
         arm_check();

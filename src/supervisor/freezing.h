@@ -44,7 +44,7 @@ class Freezing {
     [[nodiscard]] bool is_settled(grouping::GroupId group) const;
 
     // The same without those who could not be stopped: none of them runs.
-    [[nodiscard]] bool is_complete(grouping::GroupId group);
+    [[nodiscard]] bool stands_still(grouping::GroupId group);
 
     // News of processes.
     void born(const processes::Process* parent, processes::Process& child);
@@ -64,6 +64,7 @@ class Freezing {
         std::vector<Waiter> waiters;
     };
     [[nodiscard]] bool is_to_stand_still(const processes::Process& process) const;
+    [[nodiscard]] bool is_in(const base::ProcessId& process, grouping::GroupId frozen) const;
     [[nodiscard]] bool runs(const base::ProcessId& process) const;
     void mark(grouping::GroupId group);
     Running& start(grouping::GroupId group);

@@ -61,6 +61,22 @@ void restore_attributes(Group& group, const Json& record) {
     }
 }
 
+Json settings_record(std::span<const controllers::SettingText> settings) {
+    Json texts = Json::object();
+    for (const controllers::SettingText& setting : settings) {
+        texts[setting.name] = setting.value;
+    }
+    return {{"settings", std::move(texts)}};
+}
+
+std::vector<controllers::SettingText> settings_in(const Json& record) {
+    std::vector<controllers::SettingText> settings;
+    for (const auto& [name, value] : record.at("settings").items()) {
+        settings.push_back({name, value.get<std::string>()});
+    }
+    return settings;
+}
+
 Json holders_of(const Group& group) {
     Json holders = Json::object();
     for (const auto& [controller, why] : group.holders) {

@@ -18,6 +18,9 @@ namespace {
 std::string group_key(GroupId group) {
     return fmt::format("group/{:08}", group.value);
 }
+std::string changing_key(GroupId group) {
+    return "changing/" + std::to_string(group.value);
+}
 std::string settings_key(GroupId group) {
     return fmt::format("settings/{:08}", group.value);
 }
@@ -118,15 +121,21 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
             chronicle_.erase("", settings_key(id));
             return;
         }
-        for (const auto& [name, value] : body.at("settings").items()) {
+        for (const controllers::SettingText& setting : settings_in(body)) {
             // The machine may have changed: a setting that cannot be in force now is kept all the same.
-            if (auto restored = controllers_.restore_setting(id, {name, value.get<std::string>()});
-                !restored) {
+            if (auto restored = controllers_.restore_setting(id, setting); !restored) {
                 fmt::print(stderr, "gpcsupd: {}\n", restored.error().message());
             }
         }
     });
     controllers_.recover();
+    each_record(states, "changing/", chronicle_, [&](const std::string& number, const Json& body) {
+        const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
+        if (auto taken = controllers_.take_back(id, settings_in(body)); !taken) {
+            fmt::print(stderr, "gpcsupd: {}\n", taken.error().message());
+        }
+        chronicle_.erase("", changing_key(id));
+    });
     return {};
 }
 
@@ -269,6 +278,11 @@ base::Result<> Groups::rename(GroupId group, std::string_view name) {
 }
 
 base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingText> settings) {
+    if (auto agreed = controllers_.check(group, settings); !agreed) {
+        return agreed;
+    }
+    // Members are changed one by one: a successor must know what those have that were reached.
+    chronicle_.state("", changing_key(group), settings_record(settings));
     auto done = controllers_.set(group, settings);
     if (done) {
         write_settings(group, "group-set");
@@ -277,6 +291,7 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
             changed_();
         }
     }
+    chronicle_.erase("", changing_key(group));
     return done;
 }
 
@@ -446,11 +461,9 @@ void Groups::write_removed(GroupId id, const std::string& path) {
 }
 
 void Groups::write_settings(GroupId id, std::string_view event) {
-    Json settings = Json::object();
-    for (const controllers::SettingText& setting : controllers_.settings_of(id)) {
-        settings[setting.name] = setting.value;
-    }
-    chronicle_.state(event, settings_key(id), {{"group", forest_.full_path(id)}, {"settings", settings}});
+    Json body = settings_record(controllers_.settings_of(id));
+    body["group"] = forest_.full_path(id);
+    chronicle_.state(event, settings_key(id), body);
 }
 
 void Groups::rewrite() {

@@ -149,7 +149,7 @@ void MachineHost::thaw(GroupId group) {
 }
 
 bool MachineHost::stands_still(GroupId group) {
-    return freezing_->is_complete(group);
+    return freezing_->stands_still(group);
 }
 
 void MachineHost::raise_peak(GroupId group, std::uint64_t tasks) {

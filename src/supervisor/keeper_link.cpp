@@ -92,6 +92,7 @@ base::Result<> KeeperLink::receive_all() {
         }
         wire::KeepMessage& message = (*arrival)->message;
         if (message.verb == wire::KeepVerb::delivered) {
+            abilities_ = message.key.id;
             return {};
         }
         if (message.verb == wire::KeepVerb::deliver) {
@@ -121,9 +122,10 @@ base::Result<> KeeperLink::keep(wire::KeepClass keep_class, std::uint64_t id, st
     wire::KeepMessage message;
     message.verb = wire::KeepVerb::keep;
     message.key = {keep_class, 0, id};
-    message.argument = ++last_question_;
+    const bool answered_by_it = (abilities_ & wire::init_answers_keep) != 0;
+    message.argument = answered_by_it ? ++last_question_ : 0;
     std::memcpy(message.name, name.data(), std::min(name.size(), sizeof message.name - 1));
-    if (auto sent = transmit(message, descriptor); !sent) {
+    if (auto sent = transmit(message, descriptor); !sent || !answered_by_it) {
         return sent;
     }
     auto answered = await_answer(message);

@@ -45,7 +45,8 @@ class KeeperLink {
         return error.code == EPIPE || error.code == ECONNRESET;
     }
 
-    // Once it returns well, gpc-init has it. EMFILE: it has no room; an older one of the same key stays.
+    // Once it returns well, gpc-init has it (one that cannot answer was only told). EMFILE: it has no room;
+    // an older one of the same key stays.
     base::Result<> keep(wire::KeepClass keep_class, std::uint64_t id, std::string_view name, int descriptor);
     // `call` is called when messages came while keep() waited for its answer: receive() has them, and no
     // descriptor tells of it.
@@ -63,6 +64,7 @@ class KeeperLink {
     std::deque<Arrival> waiting_;  // no more than gpc-init sends before an answer that it owes
     std::function<void()> on_waiting_;
     std::uint64_t last_question_ = 0;
+    std::uint64_t abilities_ = wire::init_abilities;  // of the gpc-init at the other end
 };
 
 }  // namespace gpcsup::supervisor

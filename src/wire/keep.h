@@ -52,7 +52,7 @@ enum class KeepVerb : std::uint32_t {
     // gpc-init → helper
     deliver,    // one descriptor attached: here is (key). argument = number of the set it belongs to, 0 = a
                 // later change
-    delivered,  // the set is complete; argument = its number
+    delivered,  // the set is complete; argument = its number, key.id = what this gpc-init can do (init_…)
     dropped,    // (key) is kept no longer: close it. Also the answer to a `keep` that was refused (table or
                 // descriptors full): argument = that of the `keep`
     ping,    // answer with pong. Only gpcsupd is pinged (one every 20 s: the heartbeat; every 5 s after one
@@ -83,6 +83,11 @@ enum class StopHow : std::uint64_t {
 };  // `exit`: not PID 1; exit status in the upper 32 bits
 
 enum class HelperKind : std::uint64_t { supervisor, enforce, logd };
+
+// What a gpc-init can do that an older one of the same version of the protocol cannot: bits of `delivered`,
+// since gpcsupd may be the younger one until gpc-init is executed again.
+inline constexpr std::uint64_t init_answers_keep = 1;
+inline constexpr std::uint64_t init_abilities = init_answers_keep;
 
 struct KeepKey {
     KeepClass keep_class = KeepClass::count_;

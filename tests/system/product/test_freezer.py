@@ -172,6 +172,9 @@ class NotOursToStop(Case):
         def state(group):
             return supervisor.json("get", group, "freezer.state")["attributes"]["freezer.state"]
         self.assertEqual(("freezing", "freezing"), (state("tenant:/acme"), state("tenant:/acme/web")))
+        supervisor.gpcsup("attach", pid, "tenant:/other")
+        self.assertEqual(("frozen", "frozen"), (state("tenant:/acme"), state("tenant:/acme/web")), "who still runs has left")
+        supervisor.gpcsup("attach", pid, "tenant:/acme/web")
         end()
         self.assertEqual(("frozen", "frozen"), (state("tenant:/acme"), state("tenant:/acme/web")))
 

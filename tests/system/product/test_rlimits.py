@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 import unittest
 
 import harness
@@ -110,6 +111,34 @@ class Rlimits(Case):
         self.assert_limits(pids["free"], "nofile", (64, before[1]))
         supervisor.gpcsup("set", "tenant:/other", "rlimits.nofile=max")
         self.assert_limits(pids["free"], "nofile", before)  # what it was is known to the successor
+
+    def test_gpcsupd_killed_while_it_sets(self):
+        crowd = "import os, signal\nfor _ in range(300):\n    if os.fork() == 0:\n        signal.pause()\n" + READY + "signal.pause()\n"
+        supervisor = self.supervise({"crowd": unit("/soft").replace(PAIR, crowd)}, CONFIG)
+        supervisor.gpcsup("start", "crowd")
+        pids = [one["pid"] for one in supervisor.json("ps", "unit:/crowd")["processes"]]
+        before = limits(pids[0], "nofile")
+        cut_off = 0
+        for soft in range(64, 76):
+            change = supervisor.popen("set", "tenant:/soft", f"rlimits.nofile={soft}:infinity", stderr=subprocess.DEVNULL)
+            self.wait_for_one_with((pids[0], pids[-1]), soft)
+            change.kill()  # or it says it again to the successor
+            os.kill(supervisor.helper("gpcsupd"), signal.SIGKILL)
+            change.wait()
+            said = supervisor.json("get", "tenant:/soft", "rlimits.nofile")["attributes"]["rlimits.nofile"]
+            now = int(said.partition(":")[0]) if said else None
+            wanted = (now, before[1]) if said else before
+            self.assertEqual({wanted}, {limits(pid, "nofile") for pid in pids}, said)
+            cut_off += now != soft
+        print(f"{cut_off} of 12 were cut off", flush=True)
+        supervisor.gpcsup("set", "tenant:/soft", "rlimits.nofile=max")
+        self.assertEqual({before}, {limits(pid, "nofile") for pid in pids})
+
+    def wait_for_one_with(self, pids, soft):
+        """Nothing tells of it, and gpcsupd is done with all of them within milliseconds."""
+        deadline = time.monotonic() + 20 * harness.SLOW
+        while all(limits(pid, "nofile")[0] != soft for pid in pids):
+            self.assertLess(time.monotonic(), deadline)
 
     def test_run_with_a_limit(self):
         supervisor, _ = self.begin()

@@ -190,6 +190,41 @@ TEST_CASE_METHOD(Limited, "a child that was forked just before its parent was li
     CHECK(host.limit_calls_ == 2);  // nothing is looked at any more
 }
 
+TEST_CASE_METHOD(Limited,
+                 "after a restart members that a set had reached before it was cut off get theirs back") {
+    auto& reached = member(10, web);
+    auto& wishes = member(11, web);
+    of(wishes) = {64, 4096};  // which happens to be the soft limit that was tried
+    auto& missed = member(12, web);
+    const auto tried = [](std::string text) {
+        return std::vector<SettingText>{{"rlimits.nofile", std::move(text)}};
+    };
+    ControllerSet successor(host.trees(), host);
+    std::string before = "max";
+    SECTION("where there was no limit") {}
+    SECTION("where there was one") {
+        before = "512:2048";
+        CHECK(files(acme, before));
+    }
+    const Limit given = of(missed);
+    const Limit wished = of(wishes);
+    CHECK(files(acme, "64:1024"));
+    of(missed) = given;  // as if the set had not come to it
+    if (before == "max") {
+        missed.past_limits = 0;
+    }
+    CHECK(successor.adopt());
+    if (before != "max") {
+        CHECK(successor.restore_setting(acme, tried(before)[0]));
+    }
+    successor.recover();
+    CHECK(successor.take_back(acme, tried("64:1024")));
+    CHECK(format_value(*successor.get(acme, "rlimits.nofile")) == before);
+    CHECK(of(reached) == given);
+    CHECK(of(missed) == given);
+    CHECK(of(wishes) == wished);
+}
+
 TEST_CASE_METHOD(Limited, "after a restart nothing changes but what was left half done") {
     auto& process = member(10, web);
     CHECK(files(acme, "64:2048"));

@@ -102,6 +102,18 @@ TEST_CASE("what gpc-init does not keep is an error, and what it says meanwhile i
     CHECK_FALSE(link.receive()->has_value());
 }
 
+TEST_CASE("an older gpc-init, which does not answer a keep, is not waited for") {
+    Pair pair;
+    KeeperLink link(std::move(pair.ours));
+    say(pair.init, wire::KeepVerb::delivered, 1);  // with no abilities, as it says it
+    REQUIRE(link.receive_all());
+    REQUIRE(link.keep(wire::KeepClass::journal, 0, "journal", STDERR_FILENO));
+    wire::KeepMessage told;
+    REQUIRE(recv(pair.init.get(), &told, sizeof told, MSG_DONTWAIT) == sizeof told);
+    CHECK(told.verb == wire::KeepVerb::keep);
+    CHECK(told.argument == 0);
+}
+
 TEST_CASE("a compacted journal that is not kept does not take the old one's place") {
     Pair pair;
     KeeperLink link(std::move(pair.ours));
