@@ -113,9 +113,10 @@ class Host {
     virtual void files_leave(const processes::Process& process, grouping::GroupId from) = 0;
     virtual void files_forked(const processes::Process& parent, const processes::Process& child) = 0;
     virtual void files_ended(const processes::Process& process) = 0;
-    // What groups have open in processes that left them; `call` is called whenever it may have changed.
-    virtual std::map<grouping::GroupId, std::uint64_t> files_kept_open() = 0;
-    virtual void on_files_closed(std::function<void()> call) = 0;
+    // What groups have open in processes that are elsewhere now; `call` is called whenever it is time to
+    // look.
+    virtual std::map<grouping::GroupId, std::uint64_t> files_open_elsewhere() = 0;
+    virtual void on_files_look_due(std::function<void()> call) = 0;
     // Memory of the members of the group and below, looked at now, in this time at most. PSS that could not
     // be read is taken to be RSS, and that part told apart.
     struct MemoryUse {

@@ -44,7 +44,7 @@ Value shown(std::uint64_t limit) {
 }  // namespace
 
 Numfiles::Numfiles(Host& host) : host_(host) {
-    host_.on_files_closed([this] { look_at_holds(); });
+    host_.on_files_look_due([this] { look_at_holds(); });
 }
 
 std::span<const Attribute> Numfiles::attributes() const {
@@ -179,7 +179,7 @@ void Numfiles::exit(const processes::Process& process, grouping::GroupId) {
 }
 
 void Numfiles::look_at_holds() {
-    const auto open = host_.files_kept_open();
+    const auto open = host_.files_open_elsewhere();
     for (auto at = held_.begin(); at != held_.end();) {
         const grouping::GroupId group = *at++;
         if (!open.contains(group)) {

@@ -57,7 +57,7 @@ void FileBook::list_members(GroupId group, const std::function<void()>& settle, 
 
 // One table a process, unless a thread has unshared its own.
 void FileBook::list_process(const Process& process, Entries& entries) {
-    list_table(process.pid, process.pid, entries);
+    list_table(process.id(), process.pid, entries);
     if (process.threads <= 1) {
         return;
     }
@@ -72,12 +72,12 @@ void FileBook::list_process(const Process& process, Entries& entries) {
         });
         if (!known) {
             tables.push_back(task);
-            list_table(process.pid, task, entries);
+            list_table(process.id(), task, entries);
         }
     }
 }
 
-void FileBook::list_table(pid_t holder, pid_t task, Entries& entries) {
+void FileBook::list_table(const base::ProcessId& holder, pid_t task, Entries& entries) {
     const auto numbers = files_.descriptors(task);
     if (!numbers) {
         return;
@@ -88,39 +88,54 @@ void FileBook::list_table(pid_t holder, pid_t task, Entries& entries) {
     }
 }
 
-GroupId FileBook::charged_to(pid_t holder, const sys::Descriptor& descriptor) {
+GroupId FileBook::charged_to(const base::ProcessId& holder, const sys::Descriptor& descriptor) {
     const auto known = witnesses_.find(holder);
-    if (known == witnesses_.end() || descriptor.pid != holder) {
+    if (known == witnesses_.end() || descriptor.pid != holder.pid) {
         return {};
     }
-    const auto witness = known->second.files.find(descriptor.number);
-    if (witness == known->second.files.end()) {
+    Files& files = known->second;
+    const auto witness = files.find(descriptor.number);
+    if (witness == files.end()) {
         return {};
     }
     if (files_.identity(descriptor) != witness->second.file) {
-        known->second.files.erase(witness);
+        files.erase(witness);
         return {};
     }
     return witness->second.group;
 }
 
+FileBook::Entries FileBook::look_at_witnesses(const Wanted& wanted) {
+    Entries found;
+    std::erase_if(witnesses_, [&](auto& holder) {
+        auto& [process, files] = holder;
+        for (auto at = files.begin(); at != files.end();) {
+            const auto [number, witness] = *at++;
+            const sys::Descriptor descriptor{process.pid, number};
+            if (wanted(process, witness.group) && charged_to(process, descriptor) != GroupId{}) {
+                found.push_back({descriptor, witness.group, process});
+            }
+        }
+        return files.empty();
+    });
+    return found;
+}
+
 void FileBook::list_witnesses(GroupId group, Entries& entries) {
-    std::set<pid_t> members;
+    std::set<base::ProcessId> members;
     for (const Entry& entry : entries) {
         members.insert(entry.holder);
     }
-    for (auto& [pid, holder] : witnesses_) {
-        if (members.contains(pid)) {
-            continue;
-        }
-        for (auto at = holder.files.begin(); at != holder.files.end();) {
-            const auto [number, witness] = *at++;
-            const sys::Descriptor descriptor{pid, number};
-            if (forest_.is_within(witness.group, group) && charged_to(pid, descriptor) != GroupId{}) {
-                entries.push_back({descriptor, witness.group, pid});
-            }
-        }
-    }
+    const Entries others = look_at_witnesses([&](const base::ProcessId& holder, GroupId charged) {
+        return !members.contains(holder) && forest_.is_within(charged, group);
+    });
+    entries.insert(entries.end(), others.begin(), others.end());
+}
+
+bool FileBook::is_member(const base::ProcessId& process, GroupId group) const {
+    const Process* known = table_.find(process);
+    const grouping::Group* at = forest_.group(group);
+    return known != nullptr && at != nullptr && forest_.is_within(table_.place(*known, at->hierarchy), group);
 }
 
 // Sorted by insertion: a descriptor may be closed between two comparisons, which no sort of the library
@@ -163,15 +178,12 @@ std::vector<FileBook::Entries> FileBook::by_description(const Entries& entries) 
 // Who else has it now: a child that was forked before the move, a process that it was passed to.
 void FileBook::spread(const Entries& description, GroupId charged) {
     for (const Entry& entry : description) {
-        if (entry.charged != GroupId{} || entry.descriptor.pid != entry.holder) {
+        if (entry.charged != GroupId{} || entry.descriptor.pid != entry.holder.pid) {
             continue;
         }
-        const Process* process = table_.find(entry.holder);
         const auto identity = files_.identity(entry.descriptor);
-        if (process != nullptr && identity) {
-            Holder& holder = witnesses_[entry.holder];
-            holder.start_time = process->start_time;
-            holder.files[entry.descriptor.number] = {*identity, charged};
+        if (identity && table_.find(entry.holder) != nullptr) {
+            witnesses_[entry.holder][entry.descriptor.number] = {*identity, charged};
         }
     }
 }
@@ -181,45 +193,36 @@ void FileBook::leave(const Process& process, GroupId from) {
     if (!numbers) {
         return;
     }
-    Holder& holder = witnesses_[process.pid];
-    holder.start_time = process.start_time;
+    Files& files = witnesses_[process.id()];
     for (const int number : *numbers) {
         const sys::Descriptor descriptor{process.pid, number};
         const auto identity = files_.identity(descriptor);
-        if (identity && charged_to(process.pid, descriptor) == GroupId{}) {
-            holder.files[number] = {*identity, from};
+        if (identity && charged_to(process.id(), descriptor) == GroupId{}) {
+            files[number] = {*identity, from};
         }
     }
-    if (holder.files.empty()) {
-        witnesses_.erase(process.pid);
+    if (files.empty()) {
+        witnesses_.erase(process.id());
     }
 }
 
 void FileBook::forked(const Process& parent, const Process& child) {
-    if (const auto known = witnesses_.find(parent.pid); known != witnesses_.end()) {
-        Holder copy = known->second;
-        copy.start_time = child.start_time;
-        witnesses_[child.pid] = std::move(copy);
+    if (const auto known = witnesses_.find(parent.id()); known != witnesses_.end()) {
+        witnesses_[child.id()] = Files(known->second);
     }
 }
 
 void FileBook::ended(const Process& process) {
-    witnesses_.erase(process.pid);
+    witnesses_.erase(process.id());
 }
 
-std::map<GroupId, std::uint64_t> FileBook::kept_open() {
+// Whoever came back keeps the group as a member does.
+std::map<GroupId, std::uint64_t> FileBook::open_elsewhere() {
     std::map<GroupId, Entries> entries;
-    std::erase_if(witnesses_, [&](auto& holder) {
-        auto& files = holder.second.files;
-        for (auto at = files.begin(); at != files.end();) {
-            const auto [number, witness] = *at++;
-            const sys::Descriptor descriptor{holder.first, number};
-            if (charged_to(holder.first, descriptor) != GroupId{}) {
-                entries[witness.group].push_back({descriptor, witness.group, holder.first});
-            }
-        }
-        return files.empty();
-    });
+    for (const Entry& entry : look_at_witnesses(
+             [&](const base::ProcessId&holder, GroupId charged) { return !is_member(holder, charged); })) {
+        entries[entry.charged].push_back(entry);
+    }
     std::map<GroupId, std::uint64_t> open;
     for (const auto& [group, of_group] : entries) {
         open[group] = by_description(of_group).size();

@@ -32,8 +32,8 @@ class FileBook {
     void leave(const Process& process, grouping::GroupId from);
     void forked(const Process& parent, const Process& child);  // the child holds what its parent does
     void ended(const Process& process);
-    // What groups have open in processes that left them, after a look at each witness.
-    [[nodiscard]] std::map<grouping::GroupId, std::uint64_t> kept_open();
+    // What groups have open in processes that are elsewhere now, after a look at each witness.
+    [[nodiscard]] std::map<grouping::GroupId, std::uint64_t> open_elsewhere();
     [[nodiscard]] bool empty() const { return witnesses_.empty(); }
 
   private:
@@ -41,22 +41,24 @@ class FileBook {
         sys::FileIdentity file;
         grouping::GroupId group;
     };
-    struct Holder {
-        std::uint64_t start_time = 0;
-        std::map<int, Witness> files;
-    };
+    using Files = std::map<int, Witness>;  // by number
     struct Entry {
         sys::Descriptor descriptor;
         grouping::GroupId charged;  // by a witness; none: to whoever holds it
-        pid_t holder = 0;
+        base::ProcessId holder;
     };
     using Entries = std::vector<Entry>;
 
     void list_members(grouping::GroupId group, const std::function<void()>& settle, Entries& entries);
     void list_process(const Process& process, Entries& entries);
-    void list_table(pid_t holder, pid_t task, Entries& entries);
+    void list_table(const base::ProcessId& holder, pid_t task, Entries& entries);
     void list_witnesses(grouping::GroupId group, Entries& entries);
-    [[nodiscard]] grouping::GroupId charged_to(pid_t holder, const sys::Descriptor& descriptor);
+    // Those among `wanted` that still show what they showed; the others are forgotten.
+    using Wanted = std::function<bool(const base::ProcessId& holder, grouping::GroupId charged)>;
+    [[nodiscard]] Entries look_at_witnesses(const Wanted& wanted);
+    [[nodiscard]] grouping::GroupId charged_to(const base::ProcessId& holder,
+                                               const sys::Descriptor& descriptor);
+    [[nodiscard]] bool is_member(const base::ProcessId& process, grouping::GroupId group) const;
     [[nodiscard]] std::vector<Entries> by_description(const Entries& entries);
     void spread(const Entries& description, grouping::GroupId charged);
 
@@ -64,7 +66,7 @@ class FileBook {
     ProcessTable& table_;
     sys::ProcFiles& proc_;
     sys::OpenFiles& files_;
-    std::map<pid_t, Holder> witnesses_;
+    std::map<base::ProcessId, Files> witnesses_;
 };
 
 }  // namespace gpcsup::processes

@@ -136,8 +136,8 @@ void MachineHost::files_ended(const processes::Process& process) {
     }
 }
 
-std::map<GroupId, std::uint64_t> MachineHost::files_kept_open() {
-    return files_ == nullptr ? std::map<GroupId, std::uint64_t>() : files_->book().kept_open();
+std::map<GroupId, std::uint64_t> MachineHost::files_open_elsewhere() {
+    return files_ == nullptr ? std::map<GroupId, std::uint64_t>() : files_->book().open_elsewhere();
 }
 
 void MachineHost::freeze(GroupId group) {

@@ -68,11 +68,11 @@ class MachineHost final : public controllers::Host {
     void files_leave(const processes::Process& process, grouping::GroupId from) override;
     void files_forked(const processes::Process& parent, const processes::Process& child) override;
     void files_ended(const processes::Process& process) override;
-    std::map<grouping::GroupId, std::uint64_t> files_kept_open() override;
-    void on_files_closed(std::function<void()> call) override { files_closed_ = std::move(call); }
+    std::map<grouping::GroupId, std::uint64_t> files_open_elsewhere() override;
+    void on_files_look_due(std::function<void()> call) override { files_look_due_ = std::move(call); }
     void look_at_files() {  // now and then, while groups have files open elsewhere
-        if (files_closed_) {
-            files_closed_();
+        if (files_look_due_) {
+            files_look_due_();
         }
     }
     void raise_peak(grouping::GroupId group, std::uint64_t tasks) override;
@@ -87,7 +87,7 @@ class MachineHost final : public controllers::Host {
     Enforcer* enforcer_ = nullptr;
     FileService* files_ = nullptr;
     Freezing* freezing_ = nullptr;
-    std::function<void()> files_closed_;
+    std::function<void()> files_look_due_;
     sys::RealMachine machine_;
     std::function<void()> hold_dropped_;
 };

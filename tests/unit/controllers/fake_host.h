@@ -120,8 +120,8 @@ class FakeHost final : public controllers::Host {
     }
     void files_forked(const processes::Process&, const processes::Process&) override {}
     void files_ended(const processes::Process& process) override { open_files_.erase(process.pid); }
-    std::map<grouping::GroupId, std::uint64_t> files_kept_open() override { return kept_open_; }
-    void on_files_closed(std::function<void()> call) override { files_closed_ = std::move(call); }
+    std::map<grouping::GroupId, std::uint64_t> files_open_elsewhere() override { return kept_open_; }
+    void on_files_look_due(std::function<void()> call) override { files_look_due_ = std::move(call); }
     MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override {
         budgets_of_time_.push_back(budget);
         return memory_[group];
@@ -189,7 +189,7 @@ class FakeHost final : public controllers::Host {
     std::map<pid_t, std::uint64_t> open_files_;         // of a process
     std::map<grouping::GroupId, std::uint64_t> kept_open_;
     std::map<grouping::GroupId, Waters> waters_;
-    std::function<void()> files_closed_;
+    std::function<void()> files_look_due_;
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;

@@ -92,11 +92,11 @@ TEST_CASE_METHOD(Fixture, "calls are trapped below a limited group only") {
 
 TEST_CASE_METHOD(Fixture, "a group whose files are open elsewhere is kept, dying, until they are closed") {
     host.kept_open_[web] = 2;
-    host.files_closed_();
+    host.files_look_due_();
     CHECK(set.remove_group(web));
     REQUIRE(host.forest().group(web) != nullptr);
     CHECK(host.forest().group(web)->dying);
     host.kept_open_.clear();
-    host.files_closed_();
+    host.files_look_due_();
     CHECK((host.forest().group(web) == nullptr || host.forest().group(web)->holders.empty()));
 }

@@ -126,7 +126,7 @@ TEST_CASE_METHOD(Fixture, "what a mover takes along stays charged where it was, 
     files.tables[10][2] = 3;  // opened there
     CHECK(count(a) == 2);
     CHECK(count(b) == 1);
-    CHECK(book->kept_open() == std::map<GroupId, std::uint64_t>{{a, 2}});
+    CHECK(book->open_elsewhere() == std::map<GroupId, std::uint64_t>{{a, 2}});
     // A child has what its parent has, also after the parent closed it.
     processes::Process& child = add(11, b);
     files.tables[11] = files.tables[10];
@@ -141,7 +141,7 @@ TEST_CASE_METHOD(Fixture, "what a mover takes along stays charged where it was, 
     files.tables[11].clear();
     CHECK(count(a) == 0);
     CHECK(count(b) == 2);
-    CHECK(book->kept_open().empty());
+    CHECK(book->open_elsewhere().empty());
     CHECK(book->empty());
 }
 
@@ -150,11 +150,32 @@ TEST_CASE_METHOD(Fixture, "who comes back brings back what it took") {
     files.tables[10] = {{0, 1}};
     move(10, a, b);
     files.tables[10][1] = 2;
+    CHECK(book->open_elsewhere() == std::map<GroupId, std::uint64_t>{{a, 1}});
     move(10, b, a);
+    CHECK(book->open_elsewhere() == std::map<GroupId, std::uint64_t>{{b, 1}});
     CHECK(count(a) == 1);
     CHECK(count(b) == 1);
     book->ended(*table->find(10));
     files.tables[10].clear();
+    CHECK(count(b) == 0);
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a pid that is used again inherits nothing, and loses nothing to the end of the old one") {
+    add(10, a);
+    files.tables[10] = {{0, 1}};
+    move(10, a, b);
+    processes::Process old = *table->find(10);
+    table->erase(*table->find(10));
+    add(11, a);
+    files.tables[11] = {{0, 2}};
+    move(11, a, b);
+    table->insert({10, 77}, 11, in(b)).value();  // told before the end of the old one
+    book->forked(*table->find(11), *table->find(10));
+    files.tables[10] = {{0, 2}};
+    files.tables[11].clear();
+    book->ended(old);
+    CHECK(count(a) == 1);
     CHECK(count(b) == 0);
 }
 
