@@ -287,4 +287,12 @@ std::string format_value(const Value& value) {
     return std::visit(Format{}, value);
 }
 
+std::uint64_t limit_number(const Value& value) {
+    return std::holds_alternative<Max>(value) ? UINT64_MAX : std::get<std::uint64_t>(value);
+}
+
+Value limit_value(std::uint64_t number) {
+    return number == UINT64_MAX ? Value{Max{}} : Value{number};
+}
+
 }  // namespace gpcsup::controllers

@@ -76,4 +76,8 @@ std::string format_soft_hard(const SoftHard& limits);
 // What parse_value reads back; JSON uses the variant itself (Max = null).
 std::string format_value(const Value& value);
 
+// A limit and its number: UINT64_MAX = "max".
+[[nodiscard]] std::uint64_t limit_number(const Value& value);
+[[nodiscard]] Value limit_value(std::uint64_t number);
+
 }  // namespace gpcsup::controllers

@@ -93,6 +93,8 @@ class Host {
     // On the group's row for tasks, which is there: so many forks in such a window; wire::unlimited = any
     // number.
     virtual void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) = 0;
+    // On the same row: so many tasks are kept for it in the rows above, used or not; 0 = none.
+    virtual void set_guarantee(grouping::GroupId group, std::uint64_t count) = 0;
     virtual std::uint64_t fork_rate_failcnt(grouping::GroupId group) = 0;  // 0 without a row
     virtual void retire_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
@@ -250,6 +252,9 @@ class Controller {
 
     // The machine changed (CPU hotplug): bring what is effective up to date.
     virtual void refresh() {}
+
+  protected:
+    [[nodiscard]] std::unexpected<base::Error> unknown(std::string_view attribute) const;
 };
 
 using Factory = std::unique_ptr<Controller> (*)(Host& host);

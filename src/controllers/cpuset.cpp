@@ -26,11 +26,6 @@ const Registration registration("cpuset", table, [](Host& host) -> std::unique_p
     return std::make_unique<Cpuset>(host);
 });
 
-std::unexpected<base::Error> unknown(std::string_view attribute) {
-    return base::refuse(ENOENT,
-                        "there is no attribute cpuset." + std::string(attribute) + " to do that with");
-}
-
 CpuList list_of(const Value& value) {
     return base::parse_cpu_list(std::get<std::string>(value))
         .value_or(CpuList{});  // parse_value has seen it already

@@ -23,11 +23,6 @@ const Registration registration("freezer", table, [](Host& host) -> std::unique_
     return std::make_unique<Freezer>(host);
 });
 
-std::unexpected<base::Error> unknown(std::string_view attribute) {
-    return base::refuse(ENOENT,
-                        "there is no attribute freezer." + std::string(attribute) + " to do that with");
-}
-
 Value word(std::string_view state) {
     return Value{std::string(state)};
 }

@@ -28,19 +28,6 @@ const Registration registration("numfiles", table, [](Host& host) -> std::unique
     return std::make_unique<Numfiles>(host);
 });
 
-std::unexpected<base::Error> unknown(std::string_view attribute) {
-    return base::refuse(ENOENT,
-                        "there is no attribute numfiles." + std::string(attribute) + " to do that with");
-}
-
-std::uint64_t number_of(const Value& value) {
-    return std::holds_alternative<Max>(value) ? wire::unlimited : std::get<std::uint64_t>(value);
-}
-
-Value shown(std::uint64_t limit) {
-    return limit == wire::unlimited ? Value{Max{}} : Value{limit};
-}
-
 }  // namespace
 
 Numfiles::Numfiles(Host& host) : host_(host) {
@@ -86,7 +73,7 @@ base::Result<> Numfiles::can_change(grouping::GroupId group, std::span<const Cha
         if (known == states_.end() || (change.attribute != "limit" && change.attribute != "barrier")) {
             return unknown(change.attribute);
         }
-        (change.attribute == "limit" ? wanted.limit : wanted.barrier) = number_of(change.value);
+        (change.attribute == "limit" ? wanted.limit : wanted.barrier) = limit_number(change.value);
     }
     if (wanted.barrier != wire::unlimited && wanted.barrier > wanted.limit) {
         return base::refuse(
@@ -105,7 +92,7 @@ base::Result<> Numfiles::set(grouping::GroupId group, std::string_view attribute
     }
     State& state = known->second;
     std::uint64_t& changed = attribute == "limit" ? state.limit : state.barrier;
-    const std::uint64_t wanted = number_of(value);
+    const std::uint64_t wanted = limit_number(value);
     if (wanted == changed) {
         return {};
     }
@@ -125,10 +112,10 @@ base::Result<Value> Numfiles::get(grouping::GroupId group, std::string_view attr
     }
     State& state = known->second;
     if (attribute == "barrier") {
-        return shown(state.barrier);
+        return limit_value(state.barrier);
     }
     if (attribute == "limit") {
-        return shown(state.limit);
+        return limit_value(state.limit);
     }
     if (attribute == "failcnt") {
         return Value{host_.budget_failcnt(group, wire::BudgetKind::files)};

@@ -96,4 +96,9 @@ base::Result<const Attribute*> find_attribute(std::string_view full_name) {
     return unknown_attribute(full_name);
 }
 
+std::unexpected<base::Error> Controller::unknown(std::string_view attribute) const {
+    return base::refuse(ENOENT, "there is no attribute " + std::string(name()) + "." +
+                                    std::string(attribute) + " to do that with");
+}
+
 }  // namespace gpcsup::controllers

@@ -67,11 +67,6 @@ const Row* find_row(std::string_view attribute) {
     return row != std::end(rows) ? row : nullptr;
 }
 
-std::unexpected<base::Error> unknown(std::string_view attribute) {
-    return base::refuse(ENOENT,
-                        "there is no attribute rlimits." + std::string(attribute) + " to do that with");
-}
-
 Limit limit_of(const Value& value) {
     const auto* text = std::get_if<std::string>(&value);
     const auto parsed = text != nullptr ? parse_soft_hard(*text, Suffixes::none) : SoftHard{};

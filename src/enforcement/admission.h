@@ -40,6 +40,12 @@ inline std::uint64_t bound(const wire::Budget& budget) {
     return (counted >> 32) + since;
 }
 
+// Whether that many are within what the row has for itself, whatever there is above.
+inline bool is_guaranteed(const wire::Budget& budget, std::uint64_t wanted) {
+    const std::uint32_t guarantee = budget.guarantee.load();
+    return guarantee != 0 && bound(budget) + wanted <= guarantee;
+}
+
 // Calls visit(row) from the leaf to the root, until it says stop. A retired row is passed through: its parent
 // still leads on.
 enum class Walk { on, stop };
@@ -65,7 +71,7 @@ inline std::uint32_t find_full(const wire::EnforcementTable& table, const Leaves
                 full = full != wire::no_row ? full : row;
                 return Walk::stop;
             }
-            return Walk::on;
+            return is_guaranteed(table.budgets[row], wanted) ? Walk::stop : Walk::on;
         });
     };
     look(leaves.row, 1);
@@ -115,7 +121,7 @@ inline void reserve(wire::EnforcementTable& table, const Leaves& leaves) {
     const auto add = [&](std::uint32_t leaf, std::uint32_t count) {
         for_each_level(table, leaf, [&](std::uint32_t row) {
             table.budgets[row].issued.fetch_add(count);
-            return Walk::on;
+            return is_guaranteed(table.budgets[row], 0) ? Walk::stop : Walk::on;
         });
     };
     add(leaves.row, 1);

@@ -8,15 +8,20 @@
 
 namespace gpcsup::launch {
 
+void EnforcementClient::for_each_row_from(std::uint32_t row,
+                                          const std::function<void(wire::Budget&)>& visit) {
+    for (unsigned level = 0; row < wire::budget_count && level < 64; ++level) {
+        visit(table_->budgets[row]);
+        row = table_->budgets[row].parent.load();
+    }
+}
+
 void EnforcementClient::for_each_above(const EnforcedPlace& place,
                                        const std::function<void(wire::Budget&, wire::BudgetKind)>& visit) {
     for (std::size_t kind = 0; kind < budget_kinds; ++kind) {
         const auto budget_kind = static_cast<wire::BudgetKind>(kind);
-        std::uint32_t row = nearest_row(place[kind], budget_kind);
-        for (unsigned level = 0; row < wire::budget_count && level < 64; ++level) {
-            visit(table_->budgets[row], budget_kind);
-            row = table_->budgets[row].parent.load();
-        }
+        for_each_row_from(nearest_row(place[kind], budget_kind),
+                          [&](wire::Budget& budget) { visit(budget, budget_kind); });
     }
 }
 
@@ -31,11 +36,13 @@ void EnforcementClient::charge(const EnforcedPlace& place, const Newcomers& newc
     });
 }
 
+void EnforcementClient::make_doubtful(wire::Budget& budget) {
+    budget.counted.store(std::uint64_t{UINT32_MAX} << 32 | budget.issued.load());
+    budget.recounted.store(0);  // no count that began before this moment says anything
+}
+
 void EnforcementClient::doubt(const EnforcedPlace& place) {
-    for_each_above(place, [](wire::Budget& budget, wire::BudgetKind) {
-        budget.counted.store(std::uint64_t{UINT32_MAX} << 32 | budget.issued.load());
-        budget.recounted.store(0);  // no count that began before this moment says anything
-    });
+    for_each_above(place, [](wire::Budget& budget, wire::BudgetKind) { make_doubtful(budget); });
 }
 
 base::Result<> EnforcementClient::set_domain(std::uint64_t key, const EnforcedPlace& place) {

@@ -105,6 +105,7 @@ base::Result<> EnforcementClient::index_existing() {
             const std::pair name(key, static_cast<BudgetKind>(budget.kind.load()));
             budgets_.emplace(name, row);
             unclaimed_.emplace(name, row);
+            guarantees_ += budget.guarantee.load() != 0 ? 1 : 0;
         } else {
             free_budgets_.push_back(row);
         }
@@ -187,6 +188,7 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     budget.failcnt.store(0);
     budget.peak.store(0);
     budget.least.store(0);
+    budget.guarantee.store(0);
     budget.rate_limit.store(wire::unlimited);
     budget.rate_began_ns.store(0);
     budget.rate_failcnt.store(0);
@@ -208,6 +210,25 @@ void EnforcementClient::set_rate(BudgetRow row, std::uint64_t count, std::uint64
     limited.rate_window_ns.store(window_ns);
     limited.rate_limit.store(count);
     limited.rate_began_ns.store(0);
+    kick();
+}
+
+void EnforcementClient::store_guarantee(wire::Budget& budget, std::uint32_t count) {
+    guarantees_ -= budget.guarantee.load() != 0 ? 1 : 0;
+    guarantees_ += count != 0 ? 1 : 0;
+    budget.guarantee.store(count);
+}
+
+void EnforcementClient::set_guarantee(BudgetRow row, std::uint64_t count) {
+    wire::Budget& kept = budget(row);
+    const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(count, UINT32_MAX));
+    if (kept.guarantee.load() == wanted) {
+        return;
+    }
+    if (kept.guarantee.load() < wanted) {  // first, or for a moment it would be promised twice
+        for_each_row_from(kept.parent.load(), [](wire::Budget& above) { make_doubtful(above); });
+    }
+    store_guarantee(kept, wanted);
     kick();
 }
 
@@ -241,6 +262,7 @@ void EnforcementClient::retire(BudgetRow row) {
     gone.limit.store(wire::unlimited);
     gone.barrier.store(wire::unlimited);
     gone.rate_limit.store(wire::unlimited);
+    store_guarantee(gone, 0);
     // Retired rows, too: a fork in flight may have been reserved on one, and its chain must lead on to the
     // living.
     for (std::uint32_t other = 0; other < budget_end_; ++other) {

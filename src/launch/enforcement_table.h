@@ -91,6 +91,9 @@ class EnforcementClient {
     base::Result<BudgetRow> publish(const BudgetRequest& request);
     // So many requests in such a window, wire::unlimited = any number. Another rate begins a new window.
     void set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns);
+    // So many of the row's are kept for it in the rows above, which are to be counted anew when that is more.
+    void set_guarantee(BudgetRow row, std::uint64_t count);
+    [[nodiscard]] bool has_guarantees() const { return guarantees_ > 0; }
     void retire(BudgetRow row);
     void retire_unclaimed();
     [[nodiscard]] std::optional<BudgetRow> find(GroupKey group, wire::BudgetKind kind) const;
@@ -154,8 +157,11 @@ class EnforcementClient {
     [[nodiscard]] std::optional<std::uint32_t> take_budget_row();
     [[nodiscard]] std::optional<std::uint32_t> take_domain_row();
     [[nodiscard]] std::uint32_t nearest_row(GroupKey group, wire::BudgetKind kind) const;
+    void store_guarantee(wire::Budget& budget, std::uint32_t count);
     void link_new(BudgetRow row, GroupKey group, wire::BudgetKind kind);
     [[nodiscard]] bool passes(GroupKey from, GroupKey through) const;
+    static void make_doubtful(wire::Budget& budget);
+    void for_each_row_from(std::uint32_t row, const std::function<void(wire::Budget&)>& visit);
     // Every budget at or above the place, of each kind.
     void for_each_above(const EnforcedPlace& place,
                         const std::function<void(wire::Budget&, wire::BudgetKind)>& visit);
@@ -174,6 +180,7 @@ class EnforcementClient {
     // Rows never used are not touched, not even to look: a table that nobody needs costs no memory.
     // First freed, first used again: gpc-enforce may still look at a retired row.
     std::deque<std::uint32_t> free_budgets_;
+    std::size_t guarantees_ = 0;    // rows that have one
     std::uint32_t budget_end_ = 0;  // rows at or behind it were never used
     std::deque<std::uint32_t> free_domains_;
     std::unordered_map<std::uint64_t, std::uint32_t> domain_rows_;  // all in the table, a predecessor's too

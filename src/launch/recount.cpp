@@ -17,6 +17,10 @@ struct FlightCopy {
     std::uint64_t continued_ns = 0;
 };
 
+wire::BudgetKind kind_of(const wire::Budget& budget) {
+    return static_cast<wire::BudgetKind>(budget.kind.load());
+}
+
 // One consistent copy of an entry that gpc-enforce may be writing at this moment; nothing when there is none.
 // Trying again is ours to do: gpc-enforce runs above us and never waits.
 std::optional<FlightCopy> read_flight(const wire::Flight& flight) {
@@ -70,10 +74,10 @@ bool Recounter::leads_to(std::uint32_t from, BudgetRow row) const {
     return false;
 }
 
-std::uint64_t Recounter::count_and_publish(BudgetRow row, std::uint32_t issued, std::uint64_t began,
-                                           const std::vector<Open>& flights) {
+void Recounter::count_and_publish(BudgetRow row, std::uint32_t issued, std::uint64_t began,
+                                  const std::vector<Open>& flights) {
     const wire::Budget& budget = client_.budget(row);
-    const auto kind = static_cast<wire::BudgetKind>(budget.kind.load());
+    const wire::BudgetKind kind = kind_of(budget);
     std::uint64_t in_flight = 0;
     for (const Open& flight : flights) {
         switch (kind) {
@@ -90,7 +94,61 @@ std::uint64_t Recounter::count_and_publish(BudgetRow row, std::uint32_t issued, 
     }
     const std::uint64_t members = count_group_(budget.key.load(), kind);
     client_.publish_count(row, {members + in_flight, issued, began});
-    return members;
+}
+
+Recounter::Family Recounter::family_of(BudgetRow top) const {
+    Family family;
+    if (!client_.has_guarantees() || kind_of(client_.budget(top)) != wire::BudgetKind::tasks) {
+        return family;
+    }
+    bool promised = false;
+    client_.for_each_budget([&](BudgetRow row) {
+        const wire::Budget& budget = client_.budget(row);
+        if (kind_of(budget) == wire::BudgetKind::tasks && leads_to(row.value, top)) {
+            family[row.value] = budget.issued.load();
+            promised = promised || (row != top && budget.guarantee.load() != 0);
+        }
+    });
+    return promised ? family : Family{};
+}
+
+std::optional<std::uint32_t> Recounter::row_within(std::uint32_t row, const Family& family) const {
+    for (unsigned level = 0; row < wire::budget_count && level < max_chain; ++level) {
+        if (family.contains(row)) {
+            return row;
+        }
+        row = client_.budget(BudgetRow(row)).parent.load();
+    }
+    return std::nullopt;
+}
+
+// What a row is charged with: its own tasks, and of each row below the guarantee or the charge, whichever is
+// more.
+void Recounter::count_family(BudgetRow top, const Family& family, std::uint64_t began,
+                             const std::vector<Open>& flights) {
+    std::map<std::uint32_t, std::uint64_t> charge;
+    for (const auto& [group, tasks] : count_by_group_(client_.budget(top).key.load())) {
+        const auto nearest = client_.nearest(group, wire::BudgetKind::tasks);
+        charge[nearest && family.contains(nearest->value) ? nearest->value : top.value] += tasks;
+    }
+    for (const Open& flight : flights) {
+        if (const auto row = row_within(flight.row, family)) {
+            ++charge[*row];
+        }
+    }
+    std::map<std::uint32_t, std::vector<std::uint32_t>> below;
+    for (const auto& [row, issued] : family) {
+        below[client_.budget(BudgetRow(row)).parent.load()].push_back(row);
+    }
+    const std::function<std::uint64_t(std::uint32_t)> settle = [&](std::uint32_t row) -> std::uint64_t {
+        for (const std::uint32_t child : below[row]) {
+            const std::uint64_t guarantee = client_.budget(BudgetRow(child)).guarantee.load();
+            charge[row] += std::max(guarantee, settle(child));
+        }
+        client_.publish_count(BudgetRow(row), {charge[row], family.at(row), began});
+        return charge[row];
+    };
+    settle(top.value);
 }
 
 void Recounter::run() {
@@ -102,24 +160,21 @@ void Recounter::run() {
     }
     const std::uint64_t began = monotonic_ns();
     std::vector<std::uint32_t> issued;
-    issued.reserve(rows.size());
+    std::vector<Family> families;
     for (const BudgetRow row : rows) {
         issued.push_back(client_.budget(row).issued.load());
+        families.push_back(family_of(row));
     }
     const std::vector<Open> flights = settle_flights();
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        count_and_publish(rows[i], issued[i], began, flights);
+        if (families[i].empty()) {
+            count_and_publish(rows[i], issued[i], began, flights);
+        } else {
+            count_family(rows[i], families[i], began, flights);
+        }
     }
     table.flights_resolved.store(began);
     client_.kick();
-}
-
-std::uint64_t Recounter::recount(BudgetRow row) {
-    const std::uint64_t began = monotonic_ns();
-    const std::uint32_t issued = client_.budget(row).issued.load();
-    const std::uint64_t members = count_and_publish(row, issued, began, settle_flights());
-    client_.kick();
-    return members;
 }
 
 void Recounter::note_fork(pid_t parent_tid, std::uint64_t kernel_ns) {

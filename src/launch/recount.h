@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <vector>
 
 #include "launch/enforcement_table.h"
@@ -41,15 +43,19 @@ class Recounter {
     // members walked.
     using CountGroup = std::function<std::uint64_t(GroupKey group, wire::BudgetKind kind)>;
 
-    Recounter(EnforcementClient& client, ThreadProbe& probe, CountGroup count_group)
-        : client_(client), probe_(probe), count_group_(std::move(count_group)) {}
+    // The same for tasks, of the group and each below it apart, in one look.
+    using CountByGroup = std::function<std::map<GroupKey, std::uint64_t>(GroupKey top)>;
+
+    Recounter(EnforcementClient& client, ThreadProbe& probe, CountGroup count_group,
+              CountByGroup count_by_group)
+        : client_(client),
+          probe_(probe),
+          count_group_(std::move(count_group)),
+          count_by_group_(std::move(count_by_group)) {}
 
     // Call when supervisor_wakeup is readable (after draining the connector): counts every budget on which a
     // request waits, publishes, and wakes gpc-enforce. Cheap when nothing is wanted.
     void run();
-
-    // Counts one budget now, as after publish() or a move. The count is what users see as `current`.
-    std::uint64_t recount(BudgetRow row);
 
     // A fork event of the connector: `parent_tid` is the event's parent_pid, the time is the event's own.
     void note_fork(pid_t parent_tid, std::uint64_t kernel_ns);
@@ -63,12 +69,20 @@ class Recounter {
     };
     [[nodiscard]] std::vector<Open> settle_flights();
     [[nodiscard]] bool leads_to(std::uint32_t from, BudgetRow row) const;
-    std::uint64_t count_and_publish(BudgetRow row, std::uint32_t issued, std::uint64_t began,
-                                    const std::vector<Open>& flights);
+    // Where something below it has a guarantee: all its rows, the row itself first, each with those that it
+    // was asked for before anything was counted. Empty: its count is that of its members.
+    using Family = std::map<std::uint32_t, std::uint32_t>;  // row → issued
+    [[nodiscard]] Family family_of(BudgetRow top) const;
+    void count_family(BudgetRow top, const Family& family, std::uint64_t began,
+                      const std::vector<Open>& flights);
+    [[nodiscard]] std::optional<std::uint32_t> row_within(std::uint32_t row, const Family& family) const;
+    void count_and_publish(BudgetRow row, std::uint32_t issued, std::uint64_t began,
+                           const std::vector<Open>& flights);
 
     EnforcementClient& client_;
     ThreadProbe& probe_;
     CountGroup count_group_;
+    CountByGroup count_by_group_;
 };
 
 }  // namespace gpcsup::launch

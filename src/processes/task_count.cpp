@@ -17,7 +17,7 @@ TaskCount TaskCounter::known(grouping::GroupId group) {
     return count;
 }
 
-TaskCount TaskCounter::exact(grouping::GroupId group, TrackingQuality quality) {
+void TaskCounter::look(grouping::GroupId group, TrackingQuality quality, const Counted& counted) {
     if (quality == TrackingQuality::sampled) {
         std::vector<pid_t> members;
         table_.for_each_member_below(group, [&](const Process& process) { members.push_back(process.pid); });
@@ -25,25 +25,39 @@ TaskCount TaskCounter::exact(grouping::GroupId group, TrackingQuality quality) {
             sweep_.run_below(member, sink_);
         }
     }
-    TaskCount count;
-    const auto look = [&](const Process& process) {
+    const auto look_at = [&](const Process& process) {
         // Every start of a thread is told before it runs, and every end: one thread is one thread.
         const bool certain = quality == TrackingQuality::exact && process.threads == 1 &&
                              !process.has(process_recount) && !process.has(process_dead);
         if (certain) {
-            ++count.tasks;
-            ++count.processes;
+            counted(process, 1);
             return;
         }
         const auto stat = files_.stat(process.pid);
         if (stat && (stat->start_time == process.start_time || process.start_time == 0)) {
-            count.tasks += stat->threads;
-            ++count.processes;
+            counted(process, stat->threads);
         }
     };
-    table_.for_each_member_below(group, look);
-    table_.for_each_dead_below(group, look);
+    table_.for_each_member_below(group, look_at);
+    table_.for_each_dead_below(group, look_at);
+}
+
+TaskCount TaskCounter::exact(grouping::GroupId group, TrackingQuality quality) {
+    TaskCount count;
+    look(group, quality, [&](const Process&, std::uint64_t tasks) {
+        count.tasks += tasks;
+        ++count.processes;
+    });
     return count;
+}
+
+TaskCounter::TasksByGroup TaskCounter::by_group(grouping::GroupId top, grouping::HierarchyId hierarchy,
+                                                TrackingQuality quality) {
+    TasksByGroup tasks_of;
+    look(top, quality, [&](const Process& process, std::uint64_t tasks) {
+        tasks_of[table_.place(process, hierarchy)] += tasks;
+    });
+    return tasks_of;
 }
 
 }  // namespace gpcsup::processes

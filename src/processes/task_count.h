@@ -4,6 +4,9 @@
 // stat file for each member that may have changed without an event, and the children lists as well where
 // tracking is sampled.
 
+#include <functional>
+#include <map>
+
 #include "processes/process_table.h"
 #include "processes/sweep.h"
 
@@ -25,8 +28,15 @@ class TaskCounter {
     // Drain the tracker first if it is an exact one; then this is exact for the moment at which it was
     // called.
     [[nodiscard]] TaskCount exact(grouping::GroupId group, TrackingQuality quality);
+    // The same, told apart: the tasks of each group itself, in the hierarchy of `top`. One look at each
+    // process, so that a group and those below it fit together.
+    using TasksByGroup = std::map<grouping::GroupId, std::uint64_t>;
+    [[nodiscard]] TasksByGroup by_group(grouping::GroupId top, grouping::HierarchyId hierarchy,
+                                        TrackingQuality quality);
 
   private:
+    using Counted = std::function<void(const Process& process, std::uint64_t tasks)>;
+    void look(grouping::GroupId group, TrackingQuality quality, const Counted& counted);
     ProcessTable& table_;
     sys::ProcFiles& files_;
     Sweep sweep_;

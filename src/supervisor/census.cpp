@@ -191,6 +191,12 @@ processes::TaskCount Census::count_exactly(grouping::GroupId group) {
     return counter_->exact(group, tracker_->quality());
 }
 
+processes::TaskCounter::TasksByGroup Census::count_by_group(grouping::GroupId top,
+                                                            grouping::HierarchyId hierarchy) {
+    drain_tracker();
+    return counter_->by_group(top, hierarchy, tracker_->quality());
+}
+
 void Census::settle_when_due() {
     const std::uint64_t now = monotonic_now_ns();
     if (now - last_round_ns_ > settle_interval_ns) {

@@ -66,6 +66,8 @@ class Census final : private processes::Observer, private processes::Origins {
     // A process that gpcsupd has just made, also when it has ended already and waits in the exit ring.
     base::Result<base::ProcessId> born(pid_t pid, grouping::MembershipId membership);
     [[nodiscard]] processes::TaskCount count_exactly(grouping::GroupId group);
+    [[nodiscard]] processes::TaskCounter::TasksByGroup count_by_group(grouping::GroupId top,
+                                                                      grouping::HierarchyId hierarchy);
     // CPU time here and below, sampled now.
     [[nodiscard]] processes::CpuTime cpu_time(grouping::GroupId group);
     // Of all groups of a hierarchy, for a screen that shows many. In a crowd, clocks are read once a second

@@ -64,9 +64,11 @@ base::Result<> Enforcer::open() {
     enforce_wakeup_ = keeper_.take(wire::KeepClass::enforce_wakeup);
     client_->use_wakeup(enforce_wakeup_.get());
     recounter_ = std::make_unique<launch::Recounter>(
-        *client_, probe_, [this](launch::GroupKey group, wire::BudgetKind kind) -> std::uint64_t {
+        *client_, probe_,
+        [this](launch::GroupKey group, wire::BudgetKind kind) -> std::uint64_t {
             return count(GroupId{group}, kind);
-        });
+        },
+        [this](launch::GroupKey top) { return count_by_group(GroupId{top}); });
     census_.on_fork_event(
         [this](pid_t thread, std::uint64_t kernel_ns) { recounter_->note_fork(thread, kernel_ns); });
     return {};
@@ -105,6 +107,14 @@ std::uint64_t Enforcer::count(GroupId group, wire::BudgetKind kind) {
         keep_file_waters(group, {held, held});
     }
     return held;
+}
+
+std::map<launch::GroupKey, std::uint64_t> Enforcer::count_by_group(GroupId top) {
+    std::map<launch::GroupKey, std::uint64_t> tasks;
+    for (const auto& [group, count] : census_.count_by_group(top, forest_.group(top)->hierarchy)) {
+        tasks[group.value] = count;
+    }
+    return tasks;
 }
 
 controllers::Host::Waters Enforcer::file_waters(GroupId group) {
@@ -153,6 +163,12 @@ base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint
 void Enforcer::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns) {
     if (auto row = client_->find(group.value, wire::BudgetKind::tasks)) {
         client_->set_rate(*row, count, window_ns);
+    }
+}
+
+void Enforcer::set_guarantee(GroupId group, std::uint64_t count) {
+    if (auto row = client_->find(group.value, wire::BudgetKind::tasks)) {
+        client_->set_guarantee(*row, count);
     }
 }
 

@@ -32,6 +32,7 @@ class Enforcer {
     [[nodiscard]] controllers::Host::Waters file_waters(grouping::GroupId group);
     void keep_file_waters(grouping::GroupId group, const controllers::Host::Waters& waters);
     void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns);
+    void set_guarantee(grouping::GroupId group, std::uint64_t count);
     [[nodiscard]] std::uint64_t fork_rate_failcnt(grouping::GroupId group);
     void retire(grouping::GroupId group, wire::BudgetKind kind);
     [[nodiscard]] std::uint64_t failcnt(grouping::GroupId group, wire::BudgetKind kind);
@@ -72,6 +73,7 @@ class Enforcer {
     [[nodiscard]] launch::EnforcedPlace enforced_place(const grouping::Places& places) const;
     void tell_refusals();
     std::uint64_t count(grouping::GroupId group, wire::BudgetKind kind);
+    std::map<launch::GroupKey, std::uint64_t> count_by_group(grouping::GroupId top);
 
     EventLoop& loop_;
     KeeperLink& keeper_;

@@ -67,6 +67,10 @@ void MachineHost::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_
     enforcer_->set_fork_rate(group, count, window_ns);
 }
 
+void MachineHost::set_guarantee(GroupId group, std::uint64_t count) {
+    enforcer_->set_guarantee(group, count);
+}
+
 std::uint64_t MachineHost::fork_rate_failcnt(GroupId group) {
     return enforcer_->fork_rate_failcnt(group);
 }

@@ -47,6 +47,7 @@ class MachineHost final : public controllers::Host {
     base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                   int refuse_errno) override;
     void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override;
+    void set_guarantee(grouping::GroupId group, std::uint64_t count) override;
     std::uint64_t fork_rate_failcnt(grouping::GroupId group) override;
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;

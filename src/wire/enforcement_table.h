@@ -74,7 +74,9 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint32_t> kind;               // BudgetKind
     std::atomic<std::uint32_t> peak;   // gpcsupd, for its successor: the most that it ever saw there
     std::atomic<std::uint32_t> least;  // files: as peak, the least + 1; 0 = nothing was counted yet
-    std::atomic<std::uint32_t> reserved;
+    // tasks: so many are kept for it above, used or not. Within them the chain is not followed further up;
+    // 0 = none. `counted` of a row above has max(guarantee, count) of the rows below it.
+    std::atomic<std::uint32_t> guarantee;
     std::atomic<std::uint64_t> barrier;  // files: what `limit` is for callers without CAP_SYS_ADMIN
     // How many may be let in in a window, which begins with the first one after the last window has ended.
     std::atomic<std::uint64_t> rate_limit;  // `unlimited` = no window

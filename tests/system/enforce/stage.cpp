@@ -61,7 +61,10 @@ Stage::Stage(Enforcer enforcer)
     client_->use_wakeup(enforce_wakeup_.get());
     recounter_ = std::make_unique<launch::Recounter>(
         *client_, probe_,
-        [this](launch::GroupKey group, wire::BudgetKind kind) { return count(group, kind); });
+        [this](launch::GroupKey group, wire::BudgetKind kind) { return count(group, kind); },
+        [this](launch::GroupKey group) {  // nothing is guaranteed on this stage
+            return std::map<launch::GroupKey, std::uint64_t>{{group, count(group, wire::BudgetKind::tasks)}};
+        });
     pool_ = std::make_unique<launch::ReaderPool>(program("gpc-reader"));
     affinity_ = std::make_unique<launch::AffinityCalls>(*client_, *pool_, *this);
     allowed_cpus = base::CpuList::up_to(64);
@@ -258,11 +261,19 @@ std::uint64_t Stage::count(launch::GroupKey group, wire::BudgetKind kind) {
     return total;
 }
 
+// As if a request waited on each.
+void Stage::recount(const std::vector<launch::BudgetRow>& rows) {
+    for (const launch::BudgetRow row : rows) {
+        client_->budget(row).recount_wanted.store(launch::monotonic_ns());
+    }
+    recounter_->run();
+}
+
 void Stage::limit(launch::GroupKey group, std::uint64_t most, wire::BudgetKind kind) {
     const std::lock_guard lock(mutex_);
     const auto row = client_->publish({group, kind, most, EAGAIN});
     REQUIRE(row.has_value());
-    recounter_->recount(*row);
+    recount({*row});
 }
 
 Service Stage::start(launch::LaunchRequest request, launch::GroupKey group,
@@ -292,7 +303,9 @@ Service Stage::start(launch::LaunchRequest request, launch::GroupKey group,
     REQUIRE_FALSE(failure.has_value());
     const std::lock_guard lock(mutex_);
     sessions_[service.started.pid] = group;
-    client_->for_each_budget([&](launch::BudgetRow row) { recounter_->recount(row); });
+    std::vector<launch::BudgetRow> rows;
+    client_->for_each_budget([&](launch::BudgetRow row) { rows.push_back(row); });
+    recount(rows);
     return service;
 }
 
@@ -300,7 +313,9 @@ void Stage::move(pid_t pid, std::uint64_t key, launch::GroupKey group) {
     const std::lock_guard lock(mutex_);
     REQUIRE(client_->set_override(pid, key, {group, group, group}).has_value());
     sessions_[pid] = group;
-    client_->for_each_budget([&](launch::BudgetRow row) { recounter_->recount(row); });
+    std::vector<launch::BudgetRow> rows;
+    client_->for_each_budget([&](launch::BudgetRow row) { rows.push_back(row); });
+    recount(rows);
 }
 
 std::uint64_t Stage::failcnt(launch::GroupKey group) {

@@ -132,6 +132,7 @@ class Stage final : public launch::AffinityRules {
     void reapply(pid_t) override {}
 
   private:
+    void recount(const std::vector<launch::BudgetRow>& rows);
     void start_enforcer();
     void deliver(wire::KeepClass keep_class, std::uint64_t id, int descriptor);
     void run();

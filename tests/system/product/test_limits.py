@@ -217,6 +217,76 @@ class RatesOfAnOrdinaryUser(Rates):
     user = harness.ORDINARY if os.getuid() == 0 else None
 
 
+FILL = """import os, signal, sys
+children = []
+while len(children) < 60:
+    try:
+        child = os.fork()
+    except BlockingIOError:
+        break
+    if child == 0:
+        signal.pause()
+    children.append(child)
+print(len(children), flush=True)
+sys.stdin.read()
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+class Shares(Case):
+    """min_shares: what is kept for a group is there when it wants it, and is borrowed by nobody else."""
+
+    def fill(self, group):
+        """A process that forks until it is refused and keeps the children; how many it got."""
+        process = self.supervisor.popen("run", "-g", group, "--", "/usr/bin/python3", "-c", FILL,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        return process, int(process.stdout.readline())
+
+    def end(self, process):
+        for stream in (process.stdin, process.stdout):
+            stream.close()
+        process.wait(20 * harness.SLOW)
+
+    def tasks(self, group):
+        return sum(int(harness.stat_of(one["pid"])[17]) for one in self.supervisor.json("ps", group)["processes"])
+
+    def test_a_guarantee_is_kept_lent_to_nobody_and_exceeded_by_borrowing(self):
+        self.supervisor = self.supervise({}, CONFIG)
+        for name in ("a", "b"):
+            self.supervisor.gpcsup("group", "create", f"tenant:/bombs/{name}")
+        self.supervisor.gpcsup("set", "tenant:/bombs", "numtasks.limit=30")
+        self.supervisor.gpcsup("set", "tenant:/bombs/a", "numtasks.min_shares=50")
+        self.supervisor.gpcsup("set", "tenant:/bombs/b", "numtasks.max_shares=80")
+        in_b, got = self.fill("tenant:/bombs/b")
+        self.assertEqual((14, 15), (got, self.tasks("tenant:/bombs/b")), "half of the 30 are kept for a")
+        killed = self.supervisor.helper("gpcsupd")
+        os.kill(killed, signal.SIGKILL)
+        self.assertTrue(harness.wait_gone(killed, 10))
+        in_a, got = self.fill("tenant:/bombs/a")
+        self.assertEqual((14, 30), (got, self.tasks("tenant:/bombs")))
+        self.end(in_b)
+        more_in_a, got = self.fill("tenant:/bombs/a")
+        self.assertEqual((14, 30), (got, self.tasks("tenant:/bombs/a")), "what b does not use is borrowed")
+        self.end(more_in_a)
+        self.end(in_a)
+        _, got = self.fill("tenant:/bombs/b")
+        self.assertEqual(14, got)
+        self.supervisor.gpcsup("set", "tenant:/bombs/a", "numtasks.min_shares=0")
+        _, got = self.fill("tenant:/bombs/b")
+        self.assertEqual((8, 24), (got, self.tasks("tenant:/bombs/b")), "max_shares: 80 of 100")
+        said = {group: self.supervisor.json("get", f"tenant:/bombs{group}")["attributes"] for group in ("", "/a", "/b")}
+        self.assertEqual((24, None), (said["/b"]["numtasks.effective_limit"], said["/b"]["numtasks.limit"]))
+        self.assertGreater(said[""]["numtasks.failcnt"], 0)
+        self.assertEqual(0, said["/a"]["numtasks.guarantee"])
+
+
+class SharesOfAnOrdinaryUser(Shares):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+
 class CountsOfAnOrdinaryUser(Counts):
     user = harness.ORDINARY if os.getuid() == 0 else None
 

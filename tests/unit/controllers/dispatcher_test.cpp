@@ -159,6 +159,11 @@ TEST_CASE_METHOD(Fixture, "all values of a group") {
                    "numtasks.processes",
                    "numtasks.forkrate",
                    "numtasks.forkrate_failcnt",
+                   "numtasks.min_shares",
+                   "numtasks.max_shares",
+                   "numtasks.child_shares_divisor",
+                   "numtasks.effective_limit",
+                   "numtasks.guarantee",
                    "tally.forks",
                    "tally.exits",
                    "tally.weight"};

@@ -85,6 +85,9 @@ class FakeHost final : public controllers::Host {
     void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override {
         budgets_.at({group, wire::BudgetKind::tasks}).rate = {count, window_ns};
     }
+    void set_guarantee(grouping::GroupId group, std::uint64_t count) override {
+        budgets_.at({group, wire::BudgetKind::tasks}).guarantee = count;
+    }
     std::uint64_t fork_rate_failcnt(grouping::GroupId group) override {
         const auto known = budgets_.find({group, wire::BudgetKind::tasks});
         return known != budgets_.end() ? known->second.rate_failcnt : 0;
@@ -184,6 +187,7 @@ class FakeHost final : public controllers::Host {
         std::uint64_t barrier = wire::unlimited;
         controllers::Rate rate{wire::unlimited, 0};
         std::uint64_t rate_failcnt = 0;
+        std::uint64_t guarantee = 0;
     };
     std::map<grouping::GroupId, std::uint64_t> files_;  // charged
     std::map<pid_t, std::uint64_t> open_files_;         // of a process

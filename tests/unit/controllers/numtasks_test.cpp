@@ -163,6 +163,102 @@ TEST_CASE_METHOD(Fixture, "forks are trapped only where a limit is finite on the
     CHECK(set.birth(at(web)).traps == std::vector{wire::TrapClass::task});
 }
 
+// The documented examples: with a divisor of the total, shares are numbers of tasks.
+TEST_CASE_METHOD(Fixture, "shares are parts of what the parent has, and follow it") {
+    const GroupId root = host.forest().hierarchy(tenant)->root;
+    const GroupId other = *set.create_path(tenant, "/other");
+    const auto row = [&](GroupId id) { return host.budgets_[{id, BudgetKind::tasks}]; };
+    CHECK(get(acme, "numtasks.min_shares") == "0");
+    CHECK(get(acme, "numtasks.max_shares") == "max");
+    CHECK(get(acme, "numtasks.child_shares_divisor") == "100");
+    CHECK(put(root, "numtasks.child_shares_divisor", "1000"));
+    CHECK(set.set(acme,
+                  std::vector<SettingText>{{"numtasks.min_shares", "250"}, {"numtasks.max_shares", "500"}}));
+    CHECK(get(acme, "numtasks.min_shares") == "250");
+    CHECK(get(acme, "numtasks.max_shares") == "500");
+    CHECK(get(acme, "numtasks.child_shares_divisor") == "100");
+    // Parts of nothing, until the root has a limit.
+    CHECK(host.budgets_.empty());
+    CHECK(set.birth(at(acme)).traps.empty());
+    CHECK(put(root, "numtasks.limit", "1000"));
+    CHECK(set.birth(at(acme)).traps == std::vector{wire::TrapClass::task});
+    CHECK(row(acme).limit == 500);
+    CHECK(row(acme).guarantee == 250);
+    CHECK(get(acme, "numtasks.effective_limit") == "500");
+    CHECK(get(acme, "numtasks.guarantee") == "250");
+    CHECK(get(acme, "numtasks.limit") == "max");
+    // A child's guarantee is a part of its parent's.
+    CHECK(
+        set.set(web, std::vector<SettingText>{{"numtasks.min_shares", "20"}, {"numtasks.max_shares", "30"}}));
+    CHECK(row(web).guarantee == 50);
+    CHECK(row(web).limit == 150);
+    CHECK(put(root, "numtasks.limit", "100"));
+    CHECK(row(acme).limit == 50);
+    CHECK(row(web).limit == 15);
+    CHECK(row(web).guarantee == 5);
+    // The lower of both, and no more guaranteed than that.
+    CHECK(put(acme, "numtasks.limit", "20"));
+    CHECK(row(acme).limit == 20);
+    CHECK(row(acme).guarantee == 20);
+    CHECK(row(web).limit == 6);
+    CHECK(put(acme, "numtasks.min_shares", "0"));
+    CHECK(row(acme).guarantee == 0);
+    CHECK(row(web).guarantee == 4);  // of the 20 that acme may have
+    CHECK(put(root, "numtasks.limit", "max"));
+    CHECK(put(acme, "numtasks.limit", "max"));
+    CHECK(row(acme).limit == wire::unlimited);
+    CHECK(row(web).limit == wire::unlimited);
+    CHECK(row(web).guarantee == 0);
+    CHECK_FALSE(host.budgets_.contains({other, BudgetKind::tasks}));
+}
+
+TEST_CASE_METHOD(Fixture, "shares that cannot be are refused whole") {
+    const GroupId root = host.forest().hierarchy(tenant)->root;
+    const GroupId other = *set.create_path(tenant, "/other");
+    const auto refusal = [&](GroupId id, std::vector<SettingText> settings) {
+        const auto done = set.set(id, settings);
+        return done ? std::string() : done.error().message();
+    };
+    CHECK(put(other, "numtasks.min_shares", "70"));
+    CHECK(
+        refusal(acme, {{"numtasks.min_shares", "31"}}) ==
+        "min_shares 31 is more than is left of the parent's child_shares_divisor 100; its other children are "
+        "guaranteed 70");
+    CHECK(put(acme, "numtasks.min_shares", "30"));
+    CHECK(refusal(acme, {{"numtasks.max_shares", "101"}}) ==
+          "max_shares 101 is more than all of the parent's child_shares_divisor 100");
+    CHECK(refusal(acme, {{"numtasks.max_shares", "29"}}) == "min_shares 30 is above max_shares 29");
+    CHECK(refusal(acme, {{"numtasks.max_shares", "20"}, {"numtasks.min_shares", "10"}}).empty());
+    CHECK(refusal(root, {{"numtasks.child_shares_divisor", "79"}}) ==
+          "child_shares_divisor 79 is less than the children are guaranteed; the sum of their min_shares is "
+          "80");
+    CHECK(refusal(acme, {{"numtasks.max_shares", "90"}}).empty());
+    CHECK(refusal(root, {{"numtasks.child_shares_divisor", "85"}}) ==
+          "child_shares_divisor 85 is less than the max_shares of a child; one of them has 90");
+    CHECK(refusal(root, {{"numtasks.child_shares_divisor", "0"}}) ==
+          "child_shares_divisor 0 is not from 1 to 1000000000");
+    CHECK(refusal(root, {{"numtasks.min_shares", "1"}}) ==
+          "numtasks.min_shares of tenant:/ cannot be set: the root is no part of another group; its "
+          "numtasks.limit "
+          "is what the groups below share");
+    CHECK(get(acme, "numtasks.max_shares") == "90");
+    CHECK(get(acme, "numtasks.min_shares") == "10");
+    host.table_full_ = true;
+    CHECK_FALSE(refusal(root, {{"numtasks.limit", "100"}}).empty());
+    host.table_full_ = false;
+    CHECK(get(root, "numtasks.limit") == "max");
+    CHECK(get(acme, "numtasks.guarantee") == "0");
+}
+
+TEST_CASE("a part is rounded down, and nothing overflows") {
+    CHECK(part_of(1000, 250, 1000) == 250);
+    CHECK(part_of(7, 50, 100) == 3);
+    CHECK(part_of(UINT64_MAX - 1, most_shares, most_shares) == UINT64_MAX - 1);
+    CHECK(part_of(UINT64_MAX - 1, 1, most_shares) == (UINT64_MAX - 1) / most_shares);
+    CHECK(part_of(UINT64_MAX, 1, 2) == UINT64_MAX);
+    CHECK(part_of(5, no_ceiling, 100) == UINT64_MAX);
+}
+
 TEST_CASE_METHOD(Fixture, "what is refused") {
     CHECK(put(web, "numtasks.limit", "many").error().message() ==
           "numtasks.limit: expected a whole number or \"max\", got 'many'");

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <map>
+#include <random>
 
 #include "launch/affinity_calls.h"
 #include "launch/enforcement_table.h"
@@ -41,6 +42,17 @@ launch::BudgetRow publish(launch::EnforcementClient& client, launch::GroupKey gr
 
 void count(launch::EnforcementClient& client, launch::BudgetRow row, std::uint64_t held) {
     client.publish_count(row, {held, client.budget(row).issued.load(), launch::monotonic_ns()});
+}
+
+// A request waits on it.
+void recount(launch::EnforcementClient& client, launch::Recounter& recounter, launch::BudgetRow row) {
+    client.budget(row).recount_wanted.store(launch::monotonic_ns());
+    recounter.run();
+}
+
+std::map<launch::GroupKey, std::uint64_t> no_groups(launch::GroupKey) {
+    FAIL("nothing is guaranteed");
+    return {};
 }
 
 class ScriptedProbe final : public launch::ThreadProbe {
@@ -212,25 +224,28 @@ TEST_CASE("the recount holds what may still become a child, and settles the rest
                     {101, launch::ThreadState::running},
                     {102, launch::ThreadState::elsewhere}};
     std::uint64_t members = 7;
-    launch::Recounter recounter(*client, probe, [&](launch::GroupKey group, BudgetKind) {
-        CHECK(group == 2);
-        return members;
-    });
-    CHECK(recounter.recount(row) == 7);
+    launch::Recounter recounter(
+        *client, probe,
+        [&](launch::GroupKey group, BudgetKind) {
+            CHECK(group == 2);
+            return members;
+        },
+        no_groups);
+    recount(*client, recounter, row);
     CHECK(enforcement::bound(client->budget(row)) == 9);
     CHECK(probe.looks == 4);
-    recounter.recount(row);
+    recount(*client, recounter, row);
     CHECK(probe.looks == 6);  // the settled ones are not looked at again
 
     recounter.note_fork(101, launch::monotonic_ns());
-    recounter.recount(row);
+    recount(*client, recounter, row);
     CHECK(enforcement::bound(client->budget(row)) == 8);
     CHECK(probe.looks == 7);
     // The same thread forks again: its entry is open again, whatever was noted before.
     enforcement::forget_flight(table, 101);
     enforcement::write_flight(*enforcement::find_free_flight(table, 101), 101, 57, leaves,
                               launch::monotonic_ns());
-    recounter.recount(row);
+    recount(*client, recounter, row);
     CHECK(enforcement::bound(client->budget(row)) == 9);
 }
 
@@ -239,12 +254,97 @@ TEST_CASE("what is let go on during the count is not lost") {
     const auto row = publish(*client, 2, 100);
     count(*client, row, 0);
     ScriptedProbe probe;
-    launch::Recounter recounter(*client, probe, [&](launch::GroupKey, BudgetKind) {
-        enforcement::reserve(client->table(), {row.value, wire::no_row});
-        return std::uint64_t{5};
-    });
-    recounter.recount(row);
+    launch::Recounter recounter(
+        *client, probe,
+        [&](launch::GroupKey, BudgetKind) {
+            enforcement::reserve(client->table(), {row.value, wire::no_row});
+            return std::uint64_t{5};
+        },
+        no_groups);
+    recount(*client, recounter, row);
     CHECK(enforcement::bound(client->budget(row)) == 6);
+}
+
+// 2 has 20; of these 8 are kept for 4, and 3 for 5. 6 is in 2 and has nothing kept.
+TEST_CASE("whatever is guaranteed is there whenever it is wanted, and the sum is never more than the limit") {
+    const std::map<launch::GroupKey, launch::GroupKey> above = {{2, 1}, {4, 2}, {5, 2}, {6, 2}, {7, 4}};
+    const auto client = std::move(*launch::EnforcementClient::create([&](launch::GroupKey group) {
+        return above.contains(group) ? above.at(group) : launch::GroupKey{0};
+    }));
+    std::map<launch::GroupKey, launch::BudgetRow> row;
+    std::map<launch::GroupKey, std::uint64_t> guarantee = {{4, 8}, {5, 3}};
+    row[2] = publish(*client, 2, 20);
+    for (const launch::GroupKey group : {4U, 5U}) {
+        row[group] = publish(*client, group, group == 5 ? 9 : wire::unlimited);
+        client->set_guarantee(row[group], guarantee[group]);
+    }
+    std::map<launch::GroupKey, std::uint64_t> tasks;  // of the group itself
+    ScriptedProbe probe;
+    launch::Recounter recounter(
+        *client, probe,
+        [&](launch::GroupKey group, BudgetKind) {
+            return group == 4 ? tasks[4] + tasks[7] : tasks[group];  // of rows that nothing below is kept for
+        },
+        [&](launch::GroupKey top) {
+            CHECK(top == 2);
+            return tasks;
+        });
+    const auto leaves_of = [&](launch::GroupKey group) {
+        return enforcement::Leaves{client->nearest(group, BudgetKind::tasks)->value, wire::no_row};
+    };
+    // What is used of 2 by the book: nobody else can have what is kept.
+    const auto charged = [&] {
+        return tasks[2] + tasks[6] + std::max(guarantee[4], tasks[4] + tasks[7]) +
+               std::max(guarantee[5], tasks[5]);
+    };
+    std::mt19937 random(20061123);
+    unsigned lent = 0;
+    for (unsigned step = 0; step < 20'000; ++step) {
+        const launch::GroupKey group = std::array<launch::GroupKey, 5>{2, 4, 5, 6, 7}[random() % 5];
+        if (random() % 4 == 0) {
+            tasks[group] -= tasks[group] > 0 ? 1 : 0;  // an end, which nobody tells the table
+            continue;
+        }
+        const enforcement::Leaves leaves = leaves_of(group);
+        std::uint32_t full = enforcement::find_full(client->table(), leaves);
+        for (unsigned look = 0; full != wire::no_row && look < 3; ++look) {
+            recount(*client, recounter, launch::BudgetRow(full));
+            full = enforcement::find_full(client->table(), leaves);
+        }
+        std::map<launch::GroupKey, std::uint64_t> before = tasks;
+        const std::uint64_t book = charged();
+        ++tasks[group];
+        const bool fits = charged() <= 20 && tasks[5] <= 9;
+        INFO("step " << step << ", group " << group << ", charged " << book);
+        REQUIRE((full == wire::no_row) == fits);
+        if (!fits) {
+            tasks = before;
+            continue;
+        }
+        lent += tasks[4] + tasks[7] > 8 ? 1 : 0;
+        enforcement::reserve(client->table(), leaves);
+        REQUIRE(tasks[2] + tasks[4] + tasks[5] + tasks[6] + tasks[7] <= 20);
+    }
+    CHECK(lent > 100);
+    // More is promised: the row above is counted before it lets anybody in.
+    tasks = {{6, 12}};
+    recount(*client, recounter, row[2]);
+    CHECK(enforcement::bound(client->budget(row[2])) == 23);  // over: what is there stays
+    tasks = {{6, 9}};
+    recount(*client, recounter, row[2]);
+    CHECK(enforcement::find_full(client->table(), leaves_of(6)) == row[2].value);
+    CHECK(enforcement::find_full(client->table(), leaves_of(7)) == wire::no_row);
+    client->set_guarantee(row[4], 0);
+    recount(*client, recounter, row[2]);
+    CHECK(enforcement::find_full(client->table(), leaves_of(6)) == wire::no_row);
+    client->set_guarantee(row[4], 2);
+    CHECK(enforcement::find_full(client->table(), leaves_of(6)) == row[2].value);
+    recount(*client, recounter, row[2]);
+    CHECK(enforcement::bound(client->budget(row[2])) == 9 + 2 + 3);
+    // A successor knows what is kept, and a retired row keeps nothing.
+    client->retire(row[4]);
+    client->retire(row[5]);
+    CHECK_FALSE(client->has_guarantees());
 }
 
 TEST_CASE("run counts exactly the rows on which someone waits") {
@@ -255,10 +355,13 @@ TEST_CASE("run counts exactly the rows on which someone waits") {
     count(*client, other, 0);
     ScriptedProbe probe;
     std::vector<launch::GroupKey> asked;
-    launch::Recounter recounter(*client, probe, [&](launch::GroupKey group, BudgetKind) {
-        asked.push_back(group);
-        return std::uint64_t{1};
-    });
+    launch::Recounter recounter(
+        *client, probe,
+        [&](launch::GroupKey group, BudgetKind) {
+            asked.push_back(group);
+            return std::uint64_t{1};
+        },
+        no_groups);
     recounter.run();
     CHECK(asked.empty());
     client->budget(wanted).recount_wanted.store(launch::monotonic_ns());
