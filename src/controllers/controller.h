@@ -60,6 +60,10 @@ class Host {
     virtual void drop_hold(grouping::GroupId group, std::string_view controller) = 0;
     virtual processes::ProcessTable& processes() = 0;
     virtual std::chrono::nanoseconds now() = 0;  // monotonic
+    // Calls once, not before `when`. One for each controller: a later wish takes the earlier one's place. A
+    // machine that is idle should stay so: only while there is somebody who looks.
+    virtual void call_at(std::string_view controller, std::chrono::nanoseconds when,
+                         std::function<void()> call) = 0;
     virtual base::CpuList online_cpus() = 0;
     virtual base::CpuList online_nodes() = 0;
     // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is

@@ -2,6 +2,12 @@
 // cpuacct: what a group's processes have used of the CPUs, hierarchical, in nanoseconds. It only reads the
 // books; the ledger that keeps them is in room processes. What it cannot know exactly is apart, in
 // `estimated`.
+//
+// `load` is what the group used in the last whole slot of ten seconds, in per cent of one CPU (the slots of
+// cpuacct in October 2007). Slots are only kept of groups whose load somebody reads, so that an idle machine
+// is not woken up.
+
+#include <map>
 
 #include "controllers/controller.h"
 
@@ -13,13 +19,25 @@ class Cpuacct final : public Controller {
     [[nodiscard]] std::string_view name() const override { return "cpuacct"; }
     [[nodiscard]] std::span<const Attribute> attributes() const override;
     base::Result<> create(grouping::GroupId group, grouping::GroupId parent) override;
-    void destroy(grouping::GroupId group) override { static_cast<void>(group); }
+    void destroy(grouping::GroupId group) override { meters_.erase(group); }
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
 
   private:
+    struct Meter {
+        std::uint64_t asked_in = 0;        // the slot in which somebody read it last
+        std::uint64_t usage_ns = 0;        // at the beginning of the running slot
+        std::chrono::nanoseconds began{};  // when that was; 0 = not yet
+        std::uint64_t load = 0;
+    };
+    std::uint64_t load(grouping::GroupId group);
+    void end_slot();
+    void wait_for_slot();
+
     Host& host_;
+    std::map<grouping::GroupId, Meter> meters_;
+    std::chrono::nanoseconds waits_for_{};  // 0: nobody reads any load
 };
 
 }  // namespace gpcsup::controllers

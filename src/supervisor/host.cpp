@@ -1,5 +1,7 @@
 #include "supervisor/host.h"
 
+#include <fmt/format.h>
+
 #include <sys/resource.h>
 
 #include <cerrno>
@@ -14,14 +16,36 @@ namespace gpcsup::supervisor {
 using grouping::GroupId;
 
 // The limits are taken before gpcsupd raises any of its own: what it starts has them.
-MachineHost::MachineHost(grouping::Forest& forest, Census& census, PastLimits& past_limits,
+MachineHost::MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census, PastLimits& past_limits,
                          std::string reader_program)
-    : forest_(forest), census_(census), past_limits_(past_limits), memory_(std::move(reader_program)) {
+    : loop_(loop),
+      forest_(forest),
+      census_(census),
+      past_limits_(past_limits),
+      memory_(std::move(reader_program)) {
     for (std::size_t resource = 0; resource < start_limits_.size(); ++resource) {
         const auto limit = sys::own_limit(static_cast<int>(resource));
         start_limits_[resource] = {limit.soft, limit.hard};
     }
     start_limits_[RLIMIT_RTTIME].soft = start_limits_[RLIMIT_RTTIME].hard;  // gpc-exec gives it back
+}
+
+void MachineHost::call_at(std::string_view controller, std::chrono::nanoseconds when,
+                          std::function<void()> call) {
+    Timer& timer = timers_[std::string(controller)];
+    timer.call = std::move(call);
+    if (!timer.watch) {
+        auto watch = loop_.on_time(EventLoop::Priority::processes, [&timer] {
+            const auto due = std::move(timer.call);  // which may set it anew
+            due();
+        });
+        if (!watch) {
+            fmt::print(stderr, "gpcsupd: {}: {}\n", controller, watch.error().message());
+            return;
+        }
+        timer.watch = std::move(*watch);
+    }
+    loop_.arm(timer.watch, static_cast<std::uint64_t>(when.count()));
 }
 
 base::CpuList MachineHost::online_cpus() {

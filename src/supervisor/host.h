@@ -6,6 +6,7 @@
 
 #include "controllers/controller.h"
 #include "supervisor/census.h"
+#include "supervisor/event_loop.h"
 #include "supervisor/memory_sampler.h"
 #include "supervisor/past_limits.h"
 
@@ -17,12 +18,14 @@ class Freezing;
 
 class MachineHost final : public controllers::Host {
   public:
-    MachineHost(grouping::Forest& forest, Census& census, PastLimits& past_limits,
+    MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census, PastLimits& past_limits,
                 std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_files(FileService& files) { files_ = &files; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
+    void call_at(std::string_view controller, std::chrono::nanoseconds when,
+                 std::function<void()> call) override;
     const grouping::Forest& forest() override { return forest_; }
     void hold(grouping::GroupId group, std::string_view controller, std::string_view why) override {
         forest_.hold(group, controller, why);
@@ -80,6 +83,12 @@ class MachineHost final : public controllers::Host {
     std::uint64_t kept_peak(grouping::GroupId group) override;
 
   private:
+    EventLoop& loop_;
+    struct Timer {
+        std::function<void()> call;
+        Watch watch;
+    };
+    std::map<std::string, Timer> timers_;  // by controller
     grouping::Forest& forest_;
     Census& census_;
     PastLimits& past_limits_;

@@ -102,8 +102,8 @@ base::Result<> Supervisor::open_forest() {
     census_ = std::make_unique<Census>(*loop_, keeper_, forest_, static_cast<CensusNews&>(*this));
     past_limits_ = std::make_unique<PastLimits>(*chronicle_);
     past_limits_->restore(recorded_);
-    host_ =
-        std::make_unique<MachineHost>(forest_, *census_, *past_limits_, here_.program(wire::reader_program));
+    host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, *past_limits_,
+                                          here_.program(wire::reader_program));
     online_ = host_->online_cpus();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);

@@ -4,6 +4,7 @@ import os
 import pathlib
 import tempfile
 import textwrap
+import time
 import unittest
 
 import harness
@@ -47,6 +48,37 @@ class AgainstTheKernel(Case):
 
     def test_many_short_processes(self):
         self.measure("i=0; while [ $i -lt 400 ]; do /bin/true; (:); i=$((i+1)); done", 0.02)
+
+
+SLOT = 10  # seconds of the monotonic clock, as in cpuacct.load
+
+
+class Load(Case):
+    user = harness.ORDINARY if os.getuid() == 0 else None
+
+    def used(self, pid):
+        fields = harness.stat_of(pid)
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_for_slot(self):
+        """The end of a slot is a moment, and nothing else tells of it."""
+        time.sleep(SLOT - time.monotonic() % SLOT)
+        return time.monotonic()
+
+    def test_a_busy_loop_is_one_cpu(self):
+        supervisor = self.supervise({"busy": f'[service]\ncommand = ["{harness.MISBEHAVE}", "--eat-cpu"]\n[place]\ncompute = "/a"\n'},
+                                    '[hierarchy.compute]\ncontrollers = ["cpuacct"]\n[hierarchy.compute.group."/a"]\n')
+        supervisor.gpcsup("start", "busy")
+        load = lambda: supervisor.json("get", "compute:/a", "cpuacct.load")["attributes"]["cpuacct.load"]
+        self.assertEqual(0, load())
+        pid = supervisor.unit("busy")["pid"]
+        began, before = self.wait_for_slot(), self.used(pid)
+        ended, after = self.wait_for_slot(), self.used(pid)
+        time.sleep(0.5 * harness.SLOW)  # gpcsupd has its turn, however late
+        said, share = load(), 100 * (after - before) / (ended - began)
+        print(f"load {said} %, by its own clock {share:.0f} %", flush=True)
+        self.assertGreater(share, 10)
+        self.assertAlmostEqual(share, said, delta=8)
 
 
 class AgainstTheKernelAsOrdinaryUser(AgainstTheKernel):

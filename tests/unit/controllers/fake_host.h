@@ -40,6 +40,26 @@ class FakeHost final : public controllers::Host {
     }
     processes::ProcessTable& processes() override { return *table_; }
     std::chrono::nanoseconds now() override { return now_; }
+    void call_at(std::string_view controller, std::chrono::nanoseconds when,
+                 std::function<void()> call) override {
+        calls_[std::string(controller)] = {when, std::move(call)};
+    }
+    [[nodiscard]] std::map<std::string, std::pair<std::chrono::nanoseconds, std::function<void()>>>::iterator
+    next_call(std::chrono::nanoseconds until) {
+        const auto first =
+            std::ranges::min_element(calls_, {}, [](const auto& call) { return call.second.first; });
+        return first != calls_.end() && first->second.first <= until ? first : calls_.end();
+    }
+    // Time passes; what was to be called is called on the way.
+    void advance_to(std::chrono::nanoseconds until) {
+        for (auto due = next_call(until); due != calls_.end(); due = next_call(until)) {
+            now_ = std::max(now_, due->second.first);
+            const auto call = std::move(due->second.second);
+            calls_.erase(due);
+            call();
+        }
+        now_ = until;
+    }
     base::CpuList online_cpus() override { return online_; }
     base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override {
@@ -179,6 +199,7 @@ class FakeHost final : public controllers::Host {
     }
     std::string mask(pid_t pid) { return masks_[table_->find(pid)->id()].format(); }
 
+    std::map<std::string, std::pair<std::chrono::nanoseconds, std::function<void()>>> calls_;
     struct Budget {
         std::uint64_t limit = 0;
         int refuse_errno = 0;

@@ -268,6 +268,36 @@ TEST_CASE_METHOD(Fixture, "what is refused") {
     CHECK(get(web, "numtasks.limit") == "max");
 }
 
+TEST_CASE_METHOD(Fixture, "load is of the last whole slot, and nobody is woken up for what nobody reads") {
+    using namespace std::chrono_literals;
+    host.advance_to(103s);
+    CHECK(host.calls_.empty());
+    CHECK(get(acme, "cpuacct.load") == "0");
+    REQUIRE(host.calls_.contains("cpuacct"));
+    CHECK(host.calls_["cpuacct"].first == 110s);
+    host.times_[acme].usage_ns = 5'000'000'000;  // before its first whole slot
+    host.advance_to(112s);
+    CHECK(get(acme, "cpuacct.load") == "0");
+    host.times_[acme].usage_ns += 15'000'000'000;  // one and a half CPUs
+    host.advance_to(119s);
+    CHECK(get(acme, "cpuacct.load") == "0");
+    host.advance_to(121s);
+    CHECK(get(acme, "cpuacct.load") == "150");
+    host.times_[acme].usage_ns += 4'960'000'000;
+    host.advance_to(131s);
+    CHECK(get(acme, "cpuacct.load") == "50");
+    host.advance_to(141s);
+    CHECK(get(acme, "cpuacct.load") == "0");
+    host.advance_to(1000s);
+    CHECK(host.calls_.empty());
+    CHECK(get(acme, "cpuacct.load") == "0");
+    CHECK_FALSE(put(acme, "cpuacct.load", "0"));
+    CHECK(set.remove_group(web));
+    CHECK(set.remove_group(acme));
+    host.advance_to(2000s);
+    CHECK(host.calls_.empty());
+}
+
 TEST_CASE_METHOD(Fixture, "cpuacct shows the books and cannot be written") {
     host.times_[acme] = {.usage_ns = 30, .user_ns = 20, .system_ns = 10, .estimated_ns = 7};
     CHECK(get(acme, "cpuacct.usage") == "30");
