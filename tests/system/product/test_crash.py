@@ -89,9 +89,13 @@ class Masks(Case):
         """As when gpcsupd is killed between two members: it is stopped, and the mask set behind its back."""
         def leave_and_kill():
             gpcsupd = self.supervisor.helper("gpcsupd")
-            os.kill(gpcsupd, signal.SIGSTOP)
-            os.sched_setaffinity(self.pids["nested"], {self.low, self.high})
-            os.kill(gpcsupd, signal.SIGKILL)
+            self.supervisor.init.send_signal(signal.SIGSTOP)  # who would replace a gpcsupd that is stopped at once
+            try:
+                os.kill(gpcsupd, signal.SIGSTOP)
+                os.sched_setaffinity(self.pids["nested"], {self.low, self.high})
+                os.kill(gpcsupd, signal.SIGKILL)
+            finally:
+                self.supervisor.init.send_signal(signal.SIGCONT)
         self.replaced(leave_and_kill)
 
 
