@@ -178,7 +178,7 @@ void Numtasks::raise_peak(grouping::GroupId group, State& state, std::uint64_t t
 void Numtasks::note_arrival(grouping::GroupId group) {
     for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
         if (const grouping::Group* known = host_.forest().group(at->first)) {
-            raise_peak(at->first, at->second, known->populated);
+            raise_peak(at->first, at->second, known->processes_below());
         }
     }
 }
