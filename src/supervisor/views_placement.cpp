@@ -1,4 +1,4 @@
-// Who, or which rule, put a process where it is: of `gpcsup why PID`.
+// Who, or which rule, put a process where it is: of `gpcsup why PID`; and the threads that are elsewhere.
 
 #include "supervisor/views.h"
 
@@ -29,6 +29,32 @@ Json Views::placement_reasons(const processes::Process& process) const {
                           {"reason", placement_reason(process, *hierarchy)}});
     }
     return places;
+}
+
+Json Views::groups_of(const base::ThreadId& thread) const {
+    Json groups = Json::object();
+    const grouping::Places* own = from_.threads.find(thread);
+    for (const grouping::Hierarchy* hierarchy : from_.forest.hierarchies()) {
+        if (own != nullptr && (*own)[hierarchy->id.value].value != 0) {
+            groups[hierarchy->name] = from_.forest.path((*own)[hierarchy->id.value]);
+        }
+    }
+    return groups;
+}
+
+Json Views::threads_apart_of(const processes::Process& process) const {
+    Json list = Json::array();
+    for (const base::ThreadId& thread : from_.threads.of(process.id())) {
+        list.push_back({{"tid", thread.tid}, {"groups", groups_of(thread)}});
+    }
+    return list;
+}
+
+Json Views::place_of(const base::ThreadId& thread) const {
+    const processes::Process* process = from_.table.find(thread.process);
+    Json place = process == nullptr ? Json::object() : place_of(*process);
+    place.update(groups_of(thread));
+    return place;
 }
 
 }  // namespace gpcsup::supervisor

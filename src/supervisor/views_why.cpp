@@ -88,6 +88,14 @@ Views::Answer Views::why_group(const control::Caller& caller, std::string_view n
             members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
         }
     });
+    Json threads = Json::array();
+    for (const base::ThreadId& thread : from_.threads.members(*id)) {
+        if (threads.size() < most_processes) {
+            threads.push_back({{"tid", thread.tid},
+                               {"pid", thread.process.pid},
+                               {"command", command_of(caller, thread.process.pid)}});
+        }
+    }
     Json references = Json::array();
     for (const auto& [controller, reason] : group.holders) {
         references.push_back({{"controller", controller}, {"reason", reason}});
@@ -111,6 +119,8 @@ Views::Answer Views::why_group(const control::Caller& caller, std::string_view n
                     {"children", children},
                     {"processes", members},
                     {"process_count", group.processes},
+                    {"threads", threads},
+                    {"thread_count", group.threads},
                     {"references", references},
                     {"refusals", refusals}});
 }
@@ -164,6 +174,7 @@ Views::Answer Views::why_process(const control::Caller& caller, std::string_view
                     {"unit", unit.empty() ? Json() : Json(unit)},
                     {"place", place_of(*process)},
                     {"places", placement_reasons(*process)},
+                    {"threads_apart", threads_apart_of(*process)},
                     {"origin", origin_of(*process)},
                     {"moved", process->has(processes::process_moved)},
                     {"attached", attached},
