@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import pwd
 import select
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import sys
 import unittest
 
 import harness
-from harness import Case, Events, needs_root, status_field, threads_of
+from harness import BIN, Case, Events, MISBEHAVE, needs_root, status_field, threads_of
 
+MOVER = MISBEHAVE.parent / "mover"
 CONFIG = """
 [hierarchy.cpus]
 controllers = ["cpuset"]
@@ -69,8 +71,8 @@ for line in sys.stdin:
 class Worker:
     """A process with threads that do what they are told."""
 
-    def __init__(self, supervisor, *options):
-        self.process = supervisor.popen("run", *options, "--", sys.executable, "-u", "-c", WORKER,
+    def __init__(self, supervisor, *options, through=()):
+        self.process = supervisor.popen("run", *options, "--", *through, sys.executable, "-u", "-c", WORKER,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = int(self.line())
 
@@ -253,6 +255,21 @@ class Apart(Case):
         self.assertIn("cpus:/one", [event["group"] for event in told if event["event"] == "group-empty"])
         self.supervisor.gpcsup("group", "remove", "cpus:/one")
 
+    @unittest.skipUnless(MOVER.exists(), "needs mover")
+    def test_the_journal_is_compacted(self):
+        self.attach("--thread", self.tid, "cpus:/one")
+        moves = 6000  # of somebody else: some 3 MiB of journal
+        other = Worker(self.supervisor)
+        done = subprocess.run([MOVER, self.supervisor.runtime, str(moves), "tags:/red", "tags:/", str(other.pid)],
+                              preexec_fn=self.supervisor.become, capture_output=True, text=True, timeout=60 * harness.SLOW)
+        self.assertEqual(0, done.returncode, done.stderr)
+        told = self.supervisor.gpcsup("events", "--json", "--since", "0").stdout.splitlines()
+        self.assertLess(len(told), moves, "what is older is forgotten")
+        self.assertNotIn("thread-attached", [json.loads(text)["event"] for text in told])
+        self.kill_supervisor(self.supervisor.supervisor_pid())
+        self.assertEqual({self.tid: {"cpus": "/one"}}, self.apart())
+        self.assertEqual(["0", "1", "0"], self.masks())
+
     # --- refusals -------------------------------------------------------------------------------------------------
     def refused(self, *words):
         before = self.masks(), self.apart()
@@ -305,6 +322,54 @@ class ApartWhereTrackingIsSampled(Apart):
 
     def test_tracking(self):
         self.assertEqual("sampled", self.supervisor.json("status")["supervisor"]["tracking"])
+
+
+@needs_root
+@unittest.skipUnless({0, 1} <= os.sched_getaffinity(0), "needs CPUs 0 and 1")
+class Rights(Case):
+    """A system's supervisor, asked by an ordinary user."""
+
+    def setUp(self):
+        self.supervisor = self.supervise({}, CONFIG)
+        for path in (self.supervisor.directory, self.supervisor.runtime):
+            path.chmod(0o755)
+        self.user = pwd.getpwnam(harness.ORDINARY)
+
+    def become(self):
+        os.setgroups([])
+        os.setgid(self.user.pw_gid)
+        os.setuid(self.user.pw_uid)
+
+    def asked(self, *words):
+        result = subprocess.run([BIN / "gpcsup", "--runtime", self.supervisor.runtime, "attach", "--json", *map(str, words)],
+                                env=self.supervisor.environ(), preexec_fn=self.become, capture_output=True, text=True)
+        return result.returncode, [(item.get("tid"), item["pid"], item["errno"])
+                                   for item in json.loads(result.stdout).get("refused", [])]
+
+    def test_whoever_may_not_move_the_process_may_not_move_its_thread(self):
+        roots = Worker(self.supervisor, "-g", "cpus:/zero")
+        tid = roots.start("a")
+        self.assertEqual((5, [(tid, roots.pid, 13)]), self.asked("--thread", tid, "cpus:/one"))
+        self.assertEqual("0", cpus(roots.pid, tid))
+
+    def test_within_what_is_delegated(self):
+        self.supervisor.gpcsup("group", "create", "cpus:/own")
+        self.supervisor.gpcsup("set", "cpus:/own", f"group.owner={self.user.pw_uid}")
+        for name in ("x", "y"):
+            self.supervisor.gpcsup("group", "create", f"cpus:/own/{name}")
+        self.supervisor.gpcsup("set", "cpus:/own/y", "cpuset.cpus=1")
+        theirs = Worker(self.supervisor, "-g", "cpus:/own/x",
+                        through=("setpriv", f"--reuid={self.user.pw_uid}", "--clear-groups"))
+        tid = theirs.start("a")
+        self.assertEqual((0, []), self.asked("--thread", tid, "cpus:/own/y"))
+        self.assertEqual("1", cpus(theirs.pid, tid))
+        self.assertEqual((5, [(tid, theirs.pid, 13)]), self.asked("--thread", tid, "cpus:/one"))
+        # One whom root has put elsewhere is not brought back by moving all of the process.
+        self.supervisor.gpcsup("attach", "--thread", tid, "cpus:/zero")
+        self.assertEqual((5, [(None, theirs.pid, 13)]), self.asked(theirs.pid, "cpus:/own/y"))
+        self.assertEqual("0", cpus(theirs.pid, tid))
+        self.supervisor.gpcsup("attach", "--thread", tid, "cpus:/own/x")
+        self.assertEqual((0, []), self.asked(theirs.pid, "cpus:/own/y"))
 
 
 if __name__ == "__main__":
