@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import pwd
+import random
 import select
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import harness
 from harness import BIN, Case, Events, MISBEHAVE, needs_root, status_field, threads_of
 
 MOVER = MISBEHAVE.parent / "mover"
+KILLS = int(os.environ.get("GPCSUP_KILLS", "12"))
+SEED = int(os.environ.get("GPCSUP_SEED", str(random.SystemRandom().randrange(1 << 32))))
 CONFIG = """
 [hierarchy.cpus]
 controllers = ["cpuset"]
@@ -254,6 +257,28 @@ class Apart(Case):
         told = [json.loads(text) for text in self.supervisor.gpcsup("events", "--json", "--since", "0").stdout.splitlines()]
         self.assertIn("cpus:/one", [event["group"] for event in told if event["event"] == "group-empty"])
         self.supervisor.gpcsup("group", "remove", "cpus:/one")
+
+    def test_gpcsupd_is_killed_in_the_middle_of_moves(self):
+        print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)
+        chance = random.Random(SEED)
+        masks = {"/zero": "0", "/one": "1", "/free": "0-1"}
+        for _ in range(KILLS):
+            who = chance.choice([("--thread", self.tid), ("--thread", self.tid, self.other), ("--thread", self.pid), (self.pid,)])
+            target = chance.choice(list(masks))
+            gpcsupd = self.supervisor.supervisor_pid()
+            moving = self.supervisor.popen("attach", *who, f"cpus:{target}", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            select.select([], [], [], chance.uniform(0, 0.02))  # whatever it is doing then
+            self.kill_supervisor(gpcsupd)
+            moving.wait(20 * harness.SLOW)
+            rows = self.rows()
+            home = rows[self.pid]["place"]["cpus"]
+            apart = {thread["tid"]: thread["groups"]["cpus"] for thread in rows[self.pid].get("threads_apart", [])}
+            expected = {tid: masks[apart.get(tid, home)] for tid in (self.pid, self.tid, self.other)}
+            self.assertEqual(expected, dict(zip(expected, self.masks())), f"{who} to {target}: {home} {apart}")
+            self.assertNotIn(home, apart.values(), "where its process is a thread is not apart")
+            threads = {path: list(apart.values()).count(path) for path in masks}
+            self.assertEqual({f"cpus:{path}": count > 0 or home == path for path, count in threads.items()},
+                             {f"cpus:{path}": self.group(f"cpus:{path}")["populated"] for path in masks})
 
     @unittest.skipUnless(MOVER.exists(), "needs mover")
     def test_the_journal_is_compacted(self):
