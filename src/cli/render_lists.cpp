@@ -86,6 +86,10 @@ std::string render_processes(const Json& answer, const Look& look) {
                        "thread " + number_or_dash(thread, "tid") + " of " + number_or_dash(process, "pid")});
         }
     }
+    for (const Json& thread : list_of(answer, "threads")) {
+        table.add({number_or_dash(thread, "pid"), "-", "-", all_places_text(object_of(thread, "groups")),
+                   "thread " + number_or_dash(thread, "tid") + " of " + text_of(thread, "command")});
+    }
     return print_table(table, look, "no processes");
 }
 

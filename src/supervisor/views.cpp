@@ -124,7 +124,11 @@ Views::Answer Views::processes(const control::Caller& caller, std::string_view w
     for (const processes::Process* process : members) {
         add_process(caller, *process, shared, list);
     }
-    return text_of({{"schema", 1}, {"processes", std::move(list)}});
+    Json answer{{"schema", 1}, {"processes", std::move(list)}};
+    if (Json threads = visiting_threads(caller, top); !threads.empty()) {
+        answer["threads"] = std::move(threads);
+    }
+    return text_of(answer);
 }
 
 Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& commands) {

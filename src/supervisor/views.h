@@ -76,6 +76,8 @@ class Views {
     Answer why_process(const control::Caller& caller, std::string_view pid);
     [[nodiscard]] Json origin_of(const processes::Process& process) const;
     [[nodiscard]] Json groups_of(const base::ThreadId& thread) const;  // where it is apart
+    // Those in the group and below whose processes are not.
+    [[nodiscard]] Json visiting_threads(const control::Caller& caller, grouping::GroupId group);
     [[nodiscard]] Json threads_apart_of(const processes::Process& process) const;
     [[nodiscard]] Json placement_reasons(const processes::Process& process) const;
     [[nodiscard]] std::string placement_reason(const processes::Process& process,

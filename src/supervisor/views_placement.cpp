@@ -50,6 +50,21 @@ Json Views::threads_apart_of(const processes::Process& process) const {
     return list;
 }
 
+Json Views::visiting_threads(const control::Caller& caller, grouping::GroupId group) {
+    Json list = Json::array();
+    const grouping::HierarchyId hierarchy = from_.forest.group(group)->hierarchy;
+    for (const base::ThreadId& thread : from_.threads.members_below(group)) {
+        const processes::Process* process = from_.table.find(thread.process);
+        if (process != nullptr && !from_.forest.is_within(from_.table.place(*process, hierarchy), group)) {
+            list.push_back({{"tid", thread.tid},
+                            {"pid", thread.process.pid},
+                            {"command", command_of(caller, thread.process.pid)},
+                            {"groups", groups_of(thread)}});
+        }
+    }
+    return list;
+}
+
 Json Views::place_of(const base::ThreadId& thread) const {
     const processes::Process* process = from_.table.find(thread.process);
     Json place = process == nullptr ? Json::object() : place_of(*process);

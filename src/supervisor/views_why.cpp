@@ -146,6 +146,12 @@ Views::Answer Views::why_process(const control::Caller& caller, std::string_view
     (void)std::from_chars(text.data(), text.data() + text.size(), pid);
     const processes::Process* process = from_.table.find(pid);
     if (process == nullptr || process->has(processes::process_dead)) {
+        if (const auto thread = sys::identify_thread(from_.files, pid);
+            thread && thread->process.pid != pid) {
+            const std::string number = std::to_string(thread->process.pid);
+            return base::refuse(ENOENT, std::string(text) + " is a thread of process " + number,
+                                "ask for that: gpcsup why " + number);
+        }
         const bool there = from_.files.stat(pid).has_value();
         return base::refuse(ENOENT, there ? "process " + std::string(text) +
                                                 " does not descend from this gpc-init and is in no group"

@@ -156,6 +156,11 @@ class Apart(Case):
                          tuple(event["moved"][0][key] for key in ("pid", "tid", "place")))
         self.assertIn("already there", self.attach("--thread", self.tid, "cpus:/one").stdout)
         self.assertIn(f"thread {self.tid} of {self.pid}", self.supervisor.gpcsup("ps", "cpus:/").stdout)
+        visiting = self.supervisor.json("ps", "cpus:/one")
+        self.assertEqual(([], [(self.tid, self.pid)]),
+                         (visiting["processes"], [(row["tid"], row["pid"]) for row in visiting["threads"]]))
+        self.assertIn(f"thread {self.tid} of ", self.supervisor.gpcsup("ps", "cpus:/one").stdout)
+        self.assertIn(f"is a thread of process {self.pid}", self.supervisor.gpcsup("why", self.tid, check=False).stderr)
         self.assertEqual((True, 0), tuple(self.group("cpus:/one")[key] for key in ("populated", "processes")))
         self.assertEqual(1, self.group("cpus:/zero")["processes"])
         # Its group's CPUs and its process's are each its own.
