@@ -402,5 +402,24 @@ class Rights(Case):
         self.assertEqual((0, []), self.asked(theirs.pid, "cpus:/own/y"))
 
 
+@needs_root
+@unittest.skipUnless({0, 1} <= os.sched_getaffinity(0), "needs CPUs 0 and 1")
+class Hotplug(Case):
+    def test_a_thread_apart_follows_its_own_group(self):
+        claimed = harness.ClaimedCpus("0-1")
+        self.addCleanup(claimed.close)
+        supervisor = self.supervise({}, CONFIG, limits=claimed.show)
+        worker = Worker(supervisor, "-g", "cpus:/zero")
+        tid = worker.start("a")
+        supervisor.gpcsup("attach", "--thread", tid, "cpus:/one")
+        events = Events(supervisor)
+        self.addCleanup(events.close)
+        for online, expected in (("0", ["0", "0"]), ("0-1", ["0", "1"]), ("1", ["1", "1"]), ("0-1", ["0", "1"])):
+            claimed.set(online)
+            os.kill(supervisor.supervisor_pid(), signal.SIGKILL)  # its successor looks at once
+            events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+            self.assertEqual(expected, [cpus(worker.pid, each) for each in (worker.pid, tid)], online)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
