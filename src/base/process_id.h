@@ -1,6 +1,6 @@
 #pragma once
-// The only identity of a process: pid and start time together. A pid alone is a number that the kernel
-// reuses.
+// The only identity of a process, and of a thread: its number and its start time together. A number alone is
+// one that the kernel reuses.
 
 #include <sys/types.h>
 
@@ -14,6 +14,14 @@ struct ProcessId {
     std::uint64_t start_time = 0;  // clock ticks since boot: field 22 of /proc/PID/stat, see proc(5)
 
     auto operator<=>(const ProcessId&) const = default;
+};
+
+struct ThreadId {
+    ProcessId process;
+    pid_t tid = 0;                 // of the main thread: the process's number
+    std::uint64_t start_time = 0;  // its own, in the same ticks
+
+    auto operator<=>(const ThreadId&) const = default;
 };
 
 }  // namespace gpcsup::base

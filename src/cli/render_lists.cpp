@@ -81,6 +81,14 @@ std::string render_processes(const Json& answer, const Look& look) {
         const std::string place = place_text(object_of(process, "place"));
         table.add({number_or_dash(process, "pid"), number_or_dash(process, "ppid"), unit.empty() ? "-" : unit,
                    place.empty() ? "-" : place, text_of(process, "command")});
+        for (const Json& thread : list_of(process, "threads_apart")) {
+            table.add({"", "", "", all_places_text(object_of(thread, "groups")),
+                       "thread " + number_or_dash(thread, "tid") + " of " + number_or_dash(process, "pid")});
+        }
+    }
+    for (const Json& thread : list_of(answer, "threads")) {
+        table.add({number_or_dash(thread, "pid"), "-", "-", all_places_text(object_of(thread, "groups")),
+                   "thread " + number_or_dash(thread, "tid") + " of " + text_of(thread, "command")});
     }
     return print_table(table, look, "no processes");
 }
@@ -194,7 +202,9 @@ std::string render_attached(const Json& answer, const Look& look) {
     std::string text;
     for (const Json& process : list_of(answer, "moved")) {
         const auto threads = number_of(process, "threads");
-        text += number_or_dash(process, "pid") +
+        const auto thread = number_of(process, "tid");
+        text += (thread ? "thread " + std::to_string(*thread) + " of " : "") +
+                number_or_dash(process, "pid") +
                 (threads && *threads > 1 ? " (" + std::to_string(*threads) + " threads)" : "") + ": " +
                 place_text(object_of(process, "place")) +
                 (truth_of(process, "already") == Truth::yes ? " (already there)" : "") + "\n";

@@ -2,6 +2,7 @@
 
 #include "cli/render_lists.h"
 #include "cli/text.h"
+#include "cli/unit_notes.h"
 
 namespace gpcsup::cli {
 
@@ -33,9 +34,11 @@ std::string refusal_line(const Json& event, const Look& look) {
     if (said.empty()) {
         said = text_of(event, "attribute") + " refused process " + number_or_dash(event, "pid");
     }
-    const std::string pid = number_of(event, "pid") && what == "refused-attach"
-                                ? "process " + number_or_dash(event, "pid") + ": "
-                                : "";
+    const auto thread = number_of(event, "tid");
+    const std::string pid = what != "refused-attach"  ? ""
+                            : thread                  ? "thread " + std::to_string(*thread) + ": "
+                            : number_of(event, "pid") ? "process " + number_or_dash(event, "pid") + ": "
+                                                      : "";
     return "last " + (what.empty() ? "refusal" : what) + ": " + pid + said +
            paint(look, Tone::faint, "  " + text_of(event, "time")) + "\n";
 }
@@ -55,6 +58,15 @@ std::string why_group(const Json& answer, const Look& look) {
     if (const auto shown = static_cast<std::int64_t>(members.size()); count > shown) {
         text += "  and " + std::to_string(count - shown) + " processes more\n";
     }
+    const Json& threads = list_of(answer, "threads");
+    for (const Json& thread : threads) {
+        text += "  thread " + number_or_dash(thread, "tid") + " of process " + number_or_dash(thread, "pid") +
+                " " + text_of(thread, "command") + "\n";
+    }
+    const auto all_threads = number_of(answer, "thread_count").value_or(0);
+    if (const auto shown = static_cast<std::int64_t>(threads.size()); all_threads > shown) {
+        text += "  and " + std::to_string(all_threads - shown) + " more threads\n";
+    }
     for (const Json& reference : list_of(answer, "references")) {
         text += "  held by " + text_of(reference, "controller") + ": " + text_of(reference, "reason") + "\n";
     }
@@ -70,6 +82,10 @@ std::string why_process(const Json& answer, const Look& look) {
     for (const Json& place : list_of(answer, "places")) {
         text += "  in " + text_of(place, "group") + ": " + text_of(place, "reason") + "\n";
     }
+    for (const Json& thread : list_of(answer, "threads_apart")) {
+        text += "  thread " + number_or_dash(thread, "tid") + " in " +
+                all_places_text(object_of(thread, "groups")) + "\n";
+    }
     const Json& origin = object_of(answer, "origin");
     const std::string how = text_of(origin, "how");
     const std::string parent = number_or_dash(origin, "parent");
@@ -81,12 +97,9 @@ std::string why_process(const Json& answer, const Look& look) {
         text += "started in the groups of its parent, now " + parent + "\n";
     }
     if (const Json& attached = object_of(answer, "attached"); !attached.empty()) {
-        text += "attached to";
-        for (const auto& [hierarchy, path] : object_of(attached, "place").items()) {
-            text += " " + harmless(hierarchy) + ":" + value_text(path);
-        }
-        text += " by event " + number_or_dash(attached, "seq") +
-                paint(look, Tone::faint, "  " + text_of(attached, "time")) + "\n";
+        text += "attached to " + all_places_text(object_of(attached, "place")) + " by event " +
+                number_or_dash(attached, "seq") + paint(look, Tone::faint, "  " + text_of(attached, "time")) +
+                "\n";
     } else if (truth_of(answer, "moved") == Truth::yes) {
         text += "moved since; the journal no longer says when\n";
     }

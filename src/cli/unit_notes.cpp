@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "cli/text.h"
+
 namespace gpcsup::cli {
 
 namespace {
@@ -87,6 +89,14 @@ std::vector<Note> frozen_notes(const Json& unit) {
         notes.push_back({Tone::waiting, "frozen with " + name + ": gpcsup thaw " + name});
     }
     return notes;
+}
+
+std::string all_places_text(const Json& places) {
+    std::string text;
+    for (const auto& [hierarchy, path] : places.items()) {
+        text += (text.empty() ? "" : " ") + harmless(hierarchy) + ":" + value_text(path);
+    }
+    return text;
 }
 
 std::string place_text(const Json& place) {

@@ -26,5 +26,6 @@ std::string limit_text(const Json& limit);
 
 // "compute:/batch  tenant:/acme": where the unit is placed, without roots and the built-in hierarchy.
 std::string place_text(const Json& place);
+std::string all_places_text(const Json& places);  // with the roots
 
 }  // namespace gpcsup::cli

@@ -62,7 +62,8 @@ int exit_of_refused(const Json& answer) {
     std::optional<int> common;
     for (const Json& item : list_of(answer, "refused")) {
         const int code = static_cast<int>(number_of(item, "errno").value_or(EIO));
-        const int meant = code == ESRCH && item.contains("pid") ? ENOENT : code;
+        const bool named = item.contains("pid") || item.contains("tid");
+        const int meant = code == ESRCH && named ? ENOENT : code;
         const int status = control::exit_status({meant, {}, {}, {}});
         common = common.value_or(status) == status ? status : control::exit_failed;
     }

@@ -202,8 +202,13 @@ std::vector<Verb> group_verbs() {
          "moves processes or units to groups, all or nothing",
          "All threads of each process are moved. What has no colon is a process or a unit, what has one is a "
          "group. If one item is refused, nothing is moved and each item that is in the way is named with its "
-         "reason; with --json they are the list \"refused\". A process that is there already is no error.",
-         {{"--thread", "", "refused: a process is moved whole, and this says why"},
+         "reason; with --json they are the list \"refused\". A process that is there already is no error. "
+         "With "
+         "--thread single threads are moved apart from their processes, in hierarchies all of whose "
+         "controllers work thread by thread: cpuset, or none at all. What such a thread starts is in the "
+         "groups of its process. It comes home when its process is moved in that hierarchy, and ends with an "
+         "execve of its process.",
+         {{"--thread", "", "PID is a thread's number; the others of its process stay where they are"},
           {"--tree", "", "with all descendants"}},
          {{"PID or UNIT", 1, 1, Completes::unit}, {"HIERARCHY:PATH", 1, 0, Completes::group}},
          do_attach,

@@ -18,6 +18,7 @@
 #include "controllers/attribute.h"
 #include "grouping/forest.h"
 #include "processes/process_table.h"
+#include "processes/threads_apart.h"
 #include "wire/enforcement_table.h"
 
 namespace gpcsup::controllers {
@@ -27,11 +28,18 @@ struct Change {                  // one setting of a transaction
     Value value;
 };
 
-struct Move {  // one process (all its threads) from one group of the controller's hierarchy to another
+// From one group of the controller's hierarchy to another: one process with all its threads, or, with
+// `thread`, that one thread of it. A thread comes only to a controller that works thread by thread.
+struct Move {
     processes::Process* process;
     grouping::GroupId from;
     grouping::GroupId to;
+    std::optional<base::ThreadId> thread = std::nullopt;
 };
+
+// What a controller's figures and limits are of. In a hierarchy all of whose controllers work thread by
+// thread a thread may be in another group than its process.
+enum class Granularity : std::uint8_t { process, thread };
 
 // What a process is born with: filled by the controllers of its place, put into the launch plan by room
 // launch.
@@ -66,14 +74,19 @@ class Host {
                          std::function<void()> call) = 0;
     virtual base::CpuList online_cpus() = 0;
     virtual base::CpuList online_nodes() = 0;
-    // Applies the mask to every thread of the process until no thread without it is found. ESRCH when it is
-    // gone.
-    virtual base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) = 0;
+    virtual const processes::ThreadsApart& threads_apart() = 0;
+    // Applies the mask to every thread of the process but these until no thread without it is found. ESRCH
+    // when it is gone.
+    using Threads = std::span<const base::ThreadId>;
+    virtual base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus,
+                                        Threads except) = 0;
     // The same for those threads only that have a CPU outside of `cpus`, or exactly `before`: a narrower mask
     // is the thread's own wish and stays.
     virtual base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
-                                          const base::CpuList& cpus) = 0;
+                                          const base::CpuList& cpus, Threads except) = 0;
     virtual base::Result<base::CpuList> affinity(base::ProcessId process) = 0;  // of the main thread
+    virtual base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) = 0;
+    virtual base::Result<base::CpuList> affinity(const base::ThreadId& thread) = 0;
     // CPU time of the group and below: closed books plus live clocks, sampled now. What groups removed below
     // it used stays in.
     struct CpuTime {
@@ -165,6 +178,7 @@ class Controller {
     virtual ~Controller() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
     [[nodiscard]] virtual std::span<const Attribute> attributes() const = 0;
+    [[nodiscard]] virtual Granularity granularity() const { return Granularity::process; }
 
     // Groups of the hierarchy it is bound to; also called for the root, with no parent. A failed create
     // undoes itself. While it is in no hierarchy (unbound) it has one group, the root of `unit`, where
@@ -226,6 +240,14 @@ class Controller {
     virtual void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) {
         (void)parent;
         (void)child;
+        (void)group;
+    }
+    // A process of this group has another thread, while one of its threads is in another group: a thread has
+    // the settings of the one that made it, which may be that one. Nothing: which one is new was not told.
+    virtual void thread_started(const processes::Process& process,
+                                const std::optional<base::ThreadId>& thread, grouping::GroupId group) {
+        (void)process;
+        (void)thread;
         (void)group;
     }
     // A process came that nobody here forked: one of our own starts, or one that was found.

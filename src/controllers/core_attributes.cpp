@@ -42,13 +42,15 @@ std::optional<std::uint64_t> limit_of(const Value& value) {
 
 constexpr CoreRow rows[] = {
     {{"populated", AttributeType::boolean, Access::read_only, "", "false",
-      "Whether there is a live process in the group or below it"},
+      "Whether there is a live process, or a thread apart, in the group or below it"},
      [](const Group& group) { return Value{group.populated > 0}; },
      nullptr},
     {{"references", AttributeType::count, Access::read_only, "", "0",
-      "What keeps the group: its own processes, its children, and the controllers that hold it"},
+      "What keeps the group: its own processes and threads apart, its children, and the controllers that "
+      "hold it"},
      [](const Group& group) {
-         return Value{std::uint64_t{group.processes} + group.children.size() + group.holders.size()};
+         return Value{std::uint64_t{group.processes} + group.threads + group.children.size() +
+                      group.holders.size()};
      },
      nullptr},
     {{"auto_remove", AttributeType::boolean, Access::read_write, "", "false",

@@ -1,5 +1,6 @@
 #include "controllers/cpuset.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -260,9 +261,7 @@ void Cpuset::recover(GroupId group) {
     if (!restricted(group)) {
         return;
     }
-    for (const base::ProcessId member : members(group)) {
-        static_cast<void>(host_.adapt_affinity(member, {}, states_.at(group).effective));  // as in refresh
-    }
+    adapt_members(group, {});
 }
 
 base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
@@ -318,15 +317,53 @@ std::vector<base::ProcessId> Cpuset::members(GroupId group) {
     return found;
 }
 
+Cpuset::Threads Cpuset::threads_apart(base::ProcessId process, GroupId group) {
+    const grouping::Group* at = host_.forest().group(group);
+    return host_.threads_apart().empty() || at == nullptr ? Threads{}
+                                                          : host_.threads_apart().of(process, at->hierarchy);
+}
+
 base::Result<> Cpuset::apply_to_members(GroupId group) {
     base::Result<> first;
-    for (const base::ProcessId member : members(group)) {
-        auto applied = host_.set_affinity(member, states_.at(group).effective);
+    const auto note = [&](base::Result<> applied) {
         if (!applied && applied.error().code != ESRCH && first) {
             first = std::move(applied);
         }
+    };
+    const CpuList& cpus = states_.at(group).effective;
+    for (const base::ProcessId member : members(group)) {
+        note(host_.set_affinity(member, cpus, threads_apart(member, group)));
+    }
+    for (const base::ThreadId& thread : host_.threads_apart().members(group)) {
+        note(host_.set_affinity(thread, cpus));
     }
     return first;
+}
+
+// Who is gone, or whom the kernel's own cpuset forbids it, is left: status shows what holds.
+void Cpuset::adapt_members(GroupId group, const CpuList& before) {
+    const CpuList& cpus = states_.at(group).effective;
+    for (const base::ProcessId member : members(group)) {
+        static_cast<void>(host_.adapt_affinity(member, before, cpus, threads_apart(member, group)));
+    }
+    for (const base::ThreadId& thread : host_.threads_apart().members(group)) {
+        const auto has = host_.affinity(thread);
+        if (has && (!has->is_subset_of(cpus) || *has == before)) {
+            static_cast<void>(host_.set_affinity(thread, cpus));
+        }
+    }
+}
+
+base::Result<> Cpuset::apply(const Move& move, const CpuList& cpus) {
+    const base::ProcessId process = move.process->id();
+    if (!move.thread) {
+        moved_.insert(process);  // a child of this moment may be told of later, with the old mask
+        return host_.set_affinity(process, cpus, threads_apart(process, move.to));
+    }
+    if (host_.processes().place(*move.process, host_.forest().group(move.to)->hierarchy) == move.to) {
+        moved_.insert(process);  // it comes home, and a child of its own may have the mask of before
+    }
+    return host_.set_affinity(*move.thread, cpus);
 }
 
 base::Result<> Cpuset::attach(std::span<const Move> moves) {
@@ -338,8 +375,7 @@ base::Result<> Cpuset::attach(std::span<const Move> moves) {
             (find(move.from) != nullptr && !restricted(move.from) && !restricted(move.to))) {
             continue;  // nobody has asked for anything: a mask that it chose itself stays
         }
-        moved_.insert(move.process->id());  // a child of this moment may be told of later, with the old mask
-        auto applied = host_.set_affinity(move.process->id(), state->effective);
+        auto applied = apply(move, state->effective);
         if (!applied && applied.error().code != ESRCH && first) {
             first = std::move(applied);
         }
@@ -375,14 +411,43 @@ bool Cpuset::moved_lately(const processes::Process& process) {
 // where its parent has just been moved.
 void Cpuset::fork(const processes::Process& parent, processes::Process& child, GroupId group) {
     const bool overtaken = moved_lately(parent);
-    if (find(group) == nullptr || (!restricted(group) && !overtaken)) {
+    const Threads apart = threads_apart(parent.id(), group);
+    if (find(group) == nullptr || (!restricted(group) && !overtaken && apart.empty())) {
         return;
     }
     const CpuList& effective = states_.at(group).effective;
     const auto has = host_.affinity(child.id());
-    if (has && (!has->is_subset_of(effective) || (overtaken && *has != effective))) {
+    if (has && (!has->is_subset_of(effective) || (overtaken && *has != effective) ||
+                is_of_thread_apart(*has, apart, group))) {
         static_cast<void>(
-            host_.set_affinity(child.id(), effective));  // gone, or not ours: the parent's fate as well
+            host_.set_affinity(child.id(), effective, {}));  // gone, or not ours: the parent's fate as well
+    }
+}
+
+// Whether a mask is the one that a thread apart has, and so what it started.
+bool Cpuset::is_of_thread_apart(const CpuList& mask, const Threads& apart, GroupId group) {
+    const grouping::HierarchyId hierarchy = host_.forest().group(group)->hierarchy;
+    return std::ranges::any_of(apart, [&](const base::ThreadId& thread) {
+        const State* state = find((*host_.threads_apart().find(thread))[hierarchy.value]);
+        return state != nullptr && state->effective == mask;
+    });
+}
+
+// Where nobody told which thread is new, a CPU too many shows; a narrow mask may be somebody's own wish.
+void Cpuset::thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,
+                            GroupId group) {
+    const Threads apart = threads_apart(process.id(), group);
+    if (apart.empty() || find(group) == nullptr) {
+        return;
+    }
+    const CpuList& effective = states_.at(group).effective;
+    if (!thread) {
+        static_cast<void>(host_.adapt_affinity(process.id(), {}, effective, apart));
+        return;
+    }
+    const auto has = host_.affinity(*thread);
+    if (has && (!has->is_subset_of(effective) || is_of_thread_apart(*has, apart, group))) {
+        static_cast<void>(host_.set_affinity(*thread, effective));
     }
 }
 
@@ -408,10 +473,7 @@ void Cpuset::refresh() {
     }
     root->effective = host_.online_cpus();
     for (const auto& [group, before] : derive()) {
-        for (const base::ProcessId member : members(group)) {
-            // Gone, or the kernel's own cpuset forbids it: status shows what holds.
-            static_cast<void>(host_.adapt_affinity(member, before, states_.at(group).effective));
-        }
+        adapt_members(group, before);
     }
 }
 

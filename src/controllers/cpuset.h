@@ -13,6 +13,9 @@
 // answers with the mask intersected) and keeps that while gpcsupd is replaced; a move or a change of the
 // group's effective CPUs gives it the whole new set. CPUs that come or go by themselves (hotplug) leave a
 // narrower mask alone: only who has a CPU too many, or had the whole old set, gets the whole new one.
+//
+// It works thread by thread: a thread apart has its own group's CPUs in all this, its process's others have
+// theirs. What a thread apart starts is its process's, and has that one's CPUs as soon as it is told of.
 
 #include <chrono>
 #include <map>
@@ -27,6 +30,7 @@ class Cpuset final : public Controller {
     explicit Cpuset(Host& host) : host_(host) {}
     [[nodiscard]] std::string_view name() const override { return "cpuset"; }
     [[nodiscard]] std::span<const Attribute> attributes() const override;
+    [[nodiscard]] Granularity granularity() const override { return Granularity::thread; }
     base::Result<> create(grouping::GroupId group, grouping::GroupId parent) override;
     void destroy(grouping::GroupId group) override;
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
@@ -37,6 +41,8 @@ class Cpuset final : public Controller {
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
+    void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,
+                        grouping::GroupId group) override;
     void birth(grouping::GroupId group, Birth& birth) override;
     [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
@@ -70,6 +76,13 @@ class Cpuset final : public Controller {
     std::vector<Changed> derive();
     base::Result<> recompute();
     base::Result<> apply_to_members(grouping::GroupId group);
+    void adapt_members(grouping::GroupId group, const base::CpuList& before);
+    base::Result<> apply(const Move& move, const base::CpuList& cpus);
+    using Threads = std::vector<base::ThreadId>;
+    // Those of the process that are not in this group of its own.
+    [[nodiscard]] Threads threads_apart(base::ProcessId process, grouping::GroupId group);
+    [[nodiscard]] bool is_of_thread_apart(const base::CpuList& mask, const Threads& apart,
+                                          grouping::GroupId group);
     [[nodiscard]] std::vector<base::ProcessId> members(grouping::GroupId group);
     [[nodiscard]] std::string path(grouping::GroupId group) const;
 

@@ -101,6 +101,7 @@ class ControllerSet final : public grouping::Participant {
     // Routed by membership, which the process table knows of live and dead.
     void forked(const processes::Process& parent, processes::Process& child);
     void born(processes::Process& process);  // without a parent among ours
+    void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread);
     void exited(const processes::Process& process);
     [[nodiscard]] Birth birth(const grouping::Places& places);
     // The classes of calls that must be trapped for a process of these places: the union of `required` and of
@@ -112,7 +113,8 @@ class ControllerSet final : public grouping::Participant {
         const grouping::Places& places);  // only controllers that need any
     void refresh();                       // the machine changed: CPUs came or went
 
-    // grouping::Participant
+    // grouping::Participant. EOPNOTSUPP for a thread in a hierarchy with a controller of processes, which is
+    // named.
     base::Result<> can_attach(grouping::HierarchyId hierarchy,
                               std::span<const grouping::Transfer> transfers) override;
     void cancel_attach(grouping::HierarchyId hierarchy,
@@ -161,6 +163,7 @@ class ControllerSet final : public grouping::Participant {
     void remember(grouping::GroupId group, const Planned& planned);
     void queue_if_left(grouping::GroupId id);
     std::vector<Move> moves_of(std::span<const grouping::Transfer> transfers);
+    base::Result<> check_threads(grouping::HierarchyId hierarchy, std::span<const Move> moves) const;
 
     grouping::Forest& forest_;
     Host& host_;
@@ -179,17 +182,30 @@ class TablePopulation final : public grouping::Population {
   public:
     using Leaving = std::function<void(processes::Process&)>;
     using Arrived = std::function<void(processes::Process&)>;
-    TablePopulation(grouping::Forest& forest, processes::ProcessTable& table, Leaving leaving,
-                    Arrived arrived = {})
-        : forest_(forest), table_(table), leaving_(std::move(leaving)), arrived_(std::move(arrived)) {}
+    using ThreadMoved = std::function<void(const base::ThreadId&)>;
+    TablePopulation(grouping::Forest& forest, processes::ProcessTable& table,
+                    processes::ThreadsApart& threads, Leaving leaving, Arrived arrived = {})
+        : forest_(forest),
+          table_(table),
+          threads_(threads),
+          leaving_(std::move(leaving)),
+          arrived_(std::move(arrived)) {}
+    void on_thread_moved(ThreadMoved call) { thread_moved_ = std::move(call); }
     std::optional<grouping::Places> places(base::ProcessId process) override;
     void move(base::ProcessId process, const grouping::Places& places) override;
+    std::optional<grouping::Places> places(const base::ThreadId& thread) override;
+    void move(const base::ThreadId& thread, const grouping::Places& places) override;
+    std::vector<base::ThreadId> threads_apart(base::ProcessId process) override {
+        return threads_.of(process);
+    }
 
   private:
     grouping::Forest& forest_;
     processes::ProcessTable& table_;
+    processes::ThreadsApart& threads_;
     Leaving leaving_;
     Arrived arrived_;
+    ThreadMoved thread_moved_;
 };
 
 }  // namespace gpcsup::controllers

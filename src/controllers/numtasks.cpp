@@ -296,7 +296,7 @@ void Numtasks::raise_peak(GroupId group, State& state, std::uint64_t tasks) {
 void Numtasks::note_arrival(GroupId group) {
     for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
         if (const grouping::Group* known = host_.forest().group(at->first)) {
-            raise_peak(at->first, at->second, known->populated);
+            raise_peak(at->first, at->second, known->processes_below());
         }
     }
 }

@@ -46,6 +46,16 @@ void ControllerSet::born(processes::Process& process) {
     }
 }
 
+void ControllerSet::thread_started(const processes::Process& process,
+                                   const std::optional<base::ThreadId>& thread) {
+    for (Bound& each : all_) {
+        if (each.hierarchy && each.controller->granularity() == Granularity::thread) {
+            each.controller->thread_started(process, thread,
+                                            host_.processes().place(process, *each.hierarchy));
+        }
+    }
+}
+
 void ControllerSet::exited(const processes::Process& process) {
     for (Bound& each : all_) {
         if (const auto group = group_of(each, process)) {
@@ -113,14 +123,33 @@ std::vector<Move> ControllerSet::moves_of(std::span<const Transfer> transfers) {
     std::vector<Move> moves;
     for (const Transfer& each : transfers) {
         if (processes::Process* process = host_.processes().find(each.process)) {
-            moves.push_back({process, each.from, each.to});
+            moves.push_back({process, each.from, each.to, each.thread});
         }
     }
     return moves;
 }
 
+base::Result<> ControllerSet::check_threads(HierarchyId hierarchy, std::span<const Move> moves) const {
+    if (std::ranges::none_of(moves, [](const Move& each) { return each.thread.has_value(); })) {
+        return {};
+    }
+    for (const Bound* each : bound_to(hierarchy)) {
+        if (each->controller->granularity() == Granularity::process) {
+            return base::refuse(EOPNOTSUPP,
+                                "hierarchy " + forest_.hierarchy(hierarchy)->name + " has controller " +
+                                    std::string(each->name) +
+                                    ", whose figures are a process's: a thread cannot be apart there",
+                                "without --thread the whole process is moved");
+        }
+    }
+    return {};
+}
+
 base::Result<> ControllerSet::can_attach(HierarchyId hierarchy, std::span<const Transfer> transfers) {
     const auto moves = moves_of(transfers);
+    if (auto possible = check_threads(hierarchy, moves); !possible) {
+        return possible;
+    }
     const auto controllers = bound_to(hierarchy);
     for (std::size_t asked = 0; asked < controllers.size(); ++asked) {
         auto agreed = controllers[asked]->controller->can_attach(moves);
@@ -179,6 +208,35 @@ void TablePopulation::move(base::ProcessId process, const Places& places) {
     table_.move(*known, membership);
     if (arrived_) {
         arrived_(*known);
+    }
+}
+
+std::optional<Places> TablePopulation::places(const base::ThreadId& thread) {
+    auto places = this->places(thread.process);
+    const Places* own = threads_.find(thread);
+    for (std::size_t slot = 0; places && own != nullptr && slot < own->size(); ++slot) {
+        if ((*own)[slot].value != 0) {
+            (*places)[slot] = (*own)[slot];
+        }
+    }
+    return places;
+}
+
+void TablePopulation::move(const base::ThreadId& thread, const Places& places) {
+    const auto home = this->places(thread.process);
+    if (!home) {
+        return;
+    }
+    const Places* known = threads_.find(thread);
+    Places own = known != nullptr ? *known : Places{};
+    for (std::size_t slot = 0; slot < own.size(); ++slot) {
+        if (places[slot].value != 0) {
+            own[slot] = places[slot] == (*home)[slot] ? GroupId{} : places[slot];
+        }
+    }
+    threads_.place(thread, own);
+    if (thread_moved_) {
+        thread_moved_(thread);
     }
 }
 

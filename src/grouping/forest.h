@@ -28,13 +28,15 @@ struct Group {
     HierarchyId hierarchy;
     std::string name;  // last component; empty at the root
     std::vector<GroupId> children;
-    std::uint32_t processes = 0;     // live processes whose membership names this very group
-    std::uint32_t populated = 0;     // live processes here and below
-    bool dying = false;              // removed, but a controller still holds a reference
-    bool auto_remove = false;        // goes when it becomes empty (a unit's own group under its place)
-    bool notify_on_release = false;  // a new child has its parent's
-    bool clone_children = false;     // a new child has its parent's
-    std::uint32_t descendants = 0;   // groups below that are not dying
+    std::uint32_t processes = 0;      // live processes whose membership names this very group
+    std::uint32_t threads = 0;        // threads apart from their processes, in this very group
+    std::uint32_t populated = 0;      // live processes here and below, and those threads
+    std::uint32_t threads_below = 0;  // of `populated`: the threads
+    bool dying = false;               // removed, but a controller still holds a reference
+    bool auto_remove = false;         // goes when it becomes empty (a unit's own group under its place)
+    bool notify_on_release = false;   // a new child has its parent's
+    bool clone_children = false;      // a new child has its parent's
+    std::uint32_t descendants = 0;    // groups below that are not dying
     std::optional<std::uint64_t> max_depth;  // levels that may be below; none = any number
     std::optional<std::uint64_t> max_descendants;
     std::optional<std::uint32_t> owner;          // uid to whom the groups below are delegated; none = nobody
@@ -42,6 +44,8 @@ struct Group {
     bool frozen = false;                         // somebody asked for it here
     bool frozen_effective = false;               // here or above: its members are to stand still
     std::map<std::string, std::string> holders;  // controller → why, while it holds a reference
+
+    [[nodiscard]] std::uint32_t processes_below() const { return populated - threads_below; }  // and here
 };
 
 struct Hierarchy {
@@ -73,9 +77,9 @@ class Forest {
     // them, than a group above allows (max_depth, max_descendants).
     base::Result<GroupId> create_group(GroupId parent, std::string_view name);
     base::Result<GroupId> create_path(HierarchyId hierarchy, std::string_view path);  // and missing parents
-    // EBUSY names the children or the processes in the way. A group that a controller holds becomes *dying*:
-    // its name is free again, nothing can be put into it, and it goes with its last holder. A second removal
-    // is EBUSY and says who holds it.
+    // EBUSY names the children, processes or threads in the way. A group that a controller holds becomes
+    // *dying*: its name is free again, nothing can be put into it, and it goes with its last holder. A second
+    // removal is EBUSY and says who holds it.
     base::Result<> remove_group(GroupId id);
     base::Result<> rename_group(GroupId id, std::string_view name);
     base::Result<> restore_hierarchy(const Hierarchy& recorded);
@@ -93,6 +97,9 @@ class Forest {
     // Who can name members for busy_reason: up to `most` pids of the group and below.
     using ListMembers = std::function<std::vector<int>(GroupId id, std::size_t most)>;
     void set_member_lister(ListMembers lister) { list_members_ = std::move(lister); }
+    // The same for threads apart: "4712 of process 4711".
+    using ListThreads = std::function<std::vector<std::string>(GroupId id, std::size_t most)>;
+    void set_thread_lister(ListThreads lister) { list_threads_ = std::move(lister); }
     [[nodiscard]] const Group* group(GroupId id) const;
     [[nodiscard]] Group* group(GroupId id);
     [[nodiscard]] std::optional<GroupId> child(GroupId parent, std::string_view name) const;
@@ -124,6 +131,10 @@ class Forest {
     }
     void acquire(MembershipId id);  // one more live process: counts `processes` and `populated` up the chains
     void release(MembershipId id);  // one less; the groups that became empty are queued
+    // A thread is, or no more is, in a group that its process is not in: it populates the group and is in no
+    // membership.
+    void add_thread(GroupId id) { count_member(id, Member::thread, 1); }
+    void remove_thread(GroupId id) { count_member(id, Member::thread, -1); }
     [[nodiscard]] std::size_t membership_count() const { return by_places_.size(); }  // rows in use
     // Of the group and below.
     void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
@@ -191,6 +202,8 @@ class Forest {
     void forget_idle_rows(GroupId removed);
     void remember_claim(MembershipId id);
     void count(const Row& row, int change);
+    enum class Member : std::uint8_t { process, thread };
+    void count_member(GroupId place, Member kind, int change);
     std::array<std::optional<Hierarchy>, max_hierarchies> hierarchies_;
     std::unordered_map<GroupId, Group> groups_;
     std::map<ChildKey, GroupId, ChildOrder> by_name_;
@@ -218,6 +231,7 @@ class Forest {
     std::vector<GroupId> gone_;
     std::vector<std::string> unbound_;
     ListMembers list_members_;
+    ListThreads list_threads_;
     std::uint32_t next_group_ = 1;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <iterator>
 
 #include "grouping/forest.h"
 #include "grouping/names.h"
@@ -285,16 +286,22 @@ std::string Forest::busy_reason(GroupId id) const {
     if (children > 0) {
         reason = "it has the " + std::string(children == 1 ? "child " : "children ") + list(names, children);
     }
-    if (at->populated > 0) {
-        names.clear();
-        for (const int pid : list_members_ ? list_members_(id, most_named) : std::vector<int>{}) {
-            names.push_back(std::to_string(pid));
+    const auto add = [&](std::uint32_t count, std::string_view one, std::string_view many,
+                         const std::vector<std::string>& who) {
+        if (count > 0) {
+            reason += (reason.empty() ? "" : "; ") + plural(count, one, many) + " in it" +
+                      (children > 0 ? " or below" : "") +
+                      (who.empty() ? "" : ": " + list(who, std::max<std::size_t>(count, who.size())));
         }
-        reason +=
-            (reason.empty() ? "" : "; ") + plural(at->populated, "process is", "processes are") + " in it" +
-            (children > 0 ? " or below" : "") +
-            (names.empty() ? "" : ": " + list(names, std::max<std::size_t>(at->populated, names.size())));
+    };
+    names.clear();
+    if (list_members_ && at->processes_below() > 0) {
+        std::ranges::transform(list_members_(id, most_named), std::back_inserter(names),
+                               [](int pid) { return std::to_string(pid); });
     }
+    add(at->processes_below(), "process is", "processes are", names);
+    add(at->threads_below, "thread is", "threads are",
+        list_threads_ && at->threads_below > 0 ? list_threads_(id, most_named) : std::vector<std::string>{});
     return reason.empty() && at->dying ? holders_of(*at) : reason;
 }
 

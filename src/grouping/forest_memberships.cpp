@@ -86,20 +86,26 @@ const Places& Forest::places(MembershipId id) const {
 
 void Forest::count(const Row& row, int change) {
     for (const GroupId place : row.places) {
-        Group* at = group(place);
-        if (at == nullptr) {
-            continue;  // a slot without a hierarchy
+        count_member(place, Member::process, change);
+    }
+}
+
+void Forest::count_member(GroupId place, Member kind, int change) {
+    Group* at = group(place);
+    if (at == nullptr) {
+        return;  // a slot without a hierarchy
+    }
+    const auto one = static_cast<std::uint32_t>(change);
+    (kind == Member::process ? at->processes : at->threads) += one;
+    for (; at != nullptr; at = group(at->parent)) {
+        at->threads_below += kind == Member::thread ? one : 0;
+        at->populated += one;
+        if (at->populated == 0) {
+            emptied_.push_back(at->id);
+            release_candidates_.add(at->id);
         }
-        at->processes += static_cast<std::uint32_t>(change);
-        for (; at != nullptr; at = group(at->parent)) {
-            at->populated += static_cast<std::uint32_t>(change);
-            if (at->populated == 0) {
-                emptied_.push_back(at->id);
-                release_candidates_.add(at->id);
-            }
-            if (at->populated == 0 || (change > 0 && at->populated == 1)) {
-                flipped_.add(at->id);
-            }
+        if (at->populated == 0 || (change > 0 && at->populated == 1)) {
+            flipped_.add(at->id);
         }
     }
 }

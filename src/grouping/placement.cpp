@@ -25,6 +25,22 @@ std::string describe(base::ProcessId process) {
     return "process " + std::to_string(process.pid);
 }
 
+std::string describe(const base::ThreadId& thread) {
+    return "thread " + std::to_string(thread.tid);
+}
+
+std::optional<Places> places_of(Population& population, const Relocation& one) {
+    return one.thread ? population.places(*one.thread) : population.places(one.process);
+}
+
+void move_to(Population& population, const Relocation& one, const Places& places) {
+    if (one.thread) {
+        population.move(*one.thread, places);
+    } else {
+        population.move(one.process, places);
+    }
+}
+
 std::vector<Refusal> check_groups(const Forest& forest, const PlacementRequest& request, Places& targets) {
     std::vector<Refusal> refusals;
     const auto refuse = [&](GroupId id, int code, const std::string& text) {
@@ -57,6 +73,32 @@ Places overlay(Places places, const Places& targets) {
     return places;
 }
 
+// Of a thread only those hierarchies in which it has a target.
+Relocation plan_thread(const base::ThreadId& thread, const Places& from, const Places& targets) {
+    Relocation one{thread.process, {}, targets, thread};
+    for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+        one.from[slot] = targets[slot].value != 0 ? from[slot] : GroupId{};
+    }
+    return one;
+}
+
+// Those that are apart where their process is put come along, after it.
+void plan_homecoming(Population& population, base::ProcessId process, const Places& process_places,
+                     const Places& targets, std::vector<Relocation>& relocations) {
+    for (const base::ThreadId& thread : population.threads_apart(process)) {
+        const auto from = population.places(thread);
+        Places home{};
+        for (unsigned slot = 0; from && slot < max_hierarchies; ++slot) {
+            if ((*from)[slot] != process_places[slot]) {
+                home[slot] = targets[slot];
+            }
+        }
+        if (home != Places{}) {
+            relocations.push_back(plan_thread(thread, *from, home));
+        }
+    }
+}
+
 std::vector<Relocation> plan(Population& population, const PlacementRequest& request, const Places& targets,
                              std::vector<Refusal>& refusals) {
     std::vector<Relocation> relocations;
@@ -76,6 +118,22 @@ std::vector<Relocation> plan(Population& population, const PlacementRequest& req
         if (to != *from) {
             relocations.push_back({process, *from, to});
         }
+        plan_homecoming(population, process, *from, targets, relocations);
+    }
+    std::set<base::ThreadId> seen_threads;
+    for (const base::ThreadId& thread : request.threads) {
+        if (!seen_threads.insert(thread).second) {
+            continue;
+        }
+        if (const auto from = population.places(thread)) {
+            Relocation one = plan_thread(thread, *from, targets);
+            if (one.from != one.to) {
+                relocations.push_back(one);
+            }
+        } else if (request.vanished == Vanished::refuse) {
+            refusals.push_back(
+                {thread.process, GroupId{}, base::Error{ESRCH, "attach", describe(thread), {}}, thread});
+        }
     }
     return relocations;
 }
@@ -86,7 +144,7 @@ std::vector<Leg> legs_of(std::span<const Relocation> relocations) {
         Leg leg{HierarchyId{slot}, {}};
         for (const Relocation& each : relocations) {
             if (each.from[slot] != each.to[slot]) {
-                leg.transfers.push_back({each.process, each.from[slot], each.to[slot]});
+                leg.transfers.push_back({each.process, each.from[slot], each.to[slot], each.thread});
             }
         }
         if (!leg.transfers.empty()) {
@@ -113,9 +171,11 @@ void cancel(std::span<const Step> agreed) {
 }
 
 Refusal refused(const Leg& leg, base::Error error) {
-    const bool single = leg.transfers.size() == 1;
-    return {single ? std::optional(leg.transfers.front().process) : std::nullopt, leg.transfers.front().to,
-            std::move(error)};
+    const Transfer& first = leg.transfers.front();
+    if (leg.transfers.size() == 1) {
+        return {first.process, first.to, std::move(error), first.thread};
+    }
+    return {std::nullopt, first.to, std::move(error)};
 }
 
 // One answer for many does not say whose fault it is. So each is tried alone by TRY_ONE; where alone nobody
@@ -126,7 +186,7 @@ std::vector<Refusal> refused_each(const Leg& leg, base::Error together, TryOne t
     if (leg.transfers.size() > 1) {
         for (const Transfer& each : leg.transfers) {
             if (auto alone = try_one(std::span(&each, 1)); !alone) {
-                refusals.push_back({each.process, each.to, std::move(alone.error())});
+                refusals.push_back({each.process, each.to, std::move(alone.error()), each.thread});
             }
         }
     }
@@ -165,7 +225,7 @@ std::vector<Refusal> ask(std::span<const Step> steps) {
 std::vector<Transfer> reversed(std::span<const Transfer> transfers) {
     std::vector<Transfer> back;
     for (const Transfer& each : transfers) {
-        back.push_back({each.process, each.to, each.from});
+        back.push_back({each.process, each.to, each.from, each.thread});
     }
     return back;
 }
@@ -176,7 +236,7 @@ std::string take_back(Population& population, std::span<const Step> steps, std::
                       std::span<const Relocation> relocations) {
     std::string problems;
     for (const Relocation& each : relocations) {
-        population.move(each.process, each.from);
+        move_to(population, each, each.from);
     }
     cancel(steps.subspan(attached));
     for (std::size_t back = attached; back-- > 0;) {
@@ -200,7 +260,7 @@ void add_problems(std::vector<Refusal>& refusals, const std::string& problems) {
 std::vector<Refusal> apply(Population& population, PlacementLog& log, std::uint64_t intent,
                            std::span<const Step> steps, std::span<const Relocation> relocations) {
     for (const Relocation& each : relocations) {
-        population.move(each.process, each.to);
+        move_to(population, each, each.to);
     }
     for (std::size_t index = 0; index < steps.size(); ++index) {
         const Step& step = steps[index];
@@ -234,12 +294,14 @@ Places existing(const Forest& forest, Places places) {
     return places;
 }
 
-// Only the slots that the recorded move changed are settled; the others stay as they are now.
-Places settled(const Places& now, const Places& other, const Places& wanted, const Forest& forest) {
+// Only the slots that the recorded move changed are settled; the others stay as they are now. A thread's may
+// be there unchanged: its process came to where it was.
+Places settled(const Places& now, const Relocation& recorded, const Forest& forest) {
+    const Places& wanted = recorded.from;
     const Places target = existing(forest, wanted);
     Places places = now;
     for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
-        if (other[slot] != wanted[slot]) {
+        if (recorded.to[slot] != wanted[slot] || (recorded.thread && wanted[slot].value != 0)) {
             places[slot] = target[slot];
         }
     }
@@ -294,19 +356,19 @@ std::vector<Refusal> settle(const Forest& forest, Participants participants, Pop
                             std::span<const Relocation> relocations) {
     std::vector<Relocation> wanted;
     for (const Relocation& each : relocations) {
-        const auto now = population.places(each.process);
+        const auto now = places_of(population, each);
         if (!now) {
             continue;
         }
         const Places& target = each.from;
         const Places& source = each.to;
-        Relocation move{each.process, source, settled(*now, source, target, forest)};
+        Relocation move{each.process, source, settled(*now, each, forest), each.thread};
         for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
             if (source[slot] == target[slot]) {
                 move.from[slot] = move.to[slot];  // not part of the move: no leg for it
             }
         }
-        population.move(each.process, move.to);
+        move_to(population, move, move.to);
         wanted.push_back(move);
     }
     std::vector<Refusal> failures;

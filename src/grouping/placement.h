@@ -3,6 +3,9 @@
 // has a say is asked first (can_attach); then all move, or none does. Pure: who is a member, what a move does
 // to the machine and where intents are written is behind the three interfaces here. No controller is named.
 //
+// A thread may be moved apart from its process. A process that is moved takes home those of its threads that
+// are apart in the hierarchies it is moved in, as part of the same transaction.
+//
 // Crash-only: the intent (each process with the places it leaves and those it gets) is written before
 // anything changes; after everything has, the commit takes it away. A successor that finds an intent calls
 // settle(…), which is idempotent.
@@ -17,16 +20,20 @@
 
 namespace gpcsup::grouping {
 
-struct Transfer {  // one process in one hierarchy
+struct Transfer {  // one process, or one thread of it, in one hierarchy
     base::ProcessId process;
     GroupId from;
     GroupId to;
+    std::optional<base::ThreadId> thread = std::nullopt;
 };
 
-struct Relocation {  // one process in all hierarchies: what an intent records
+// One process, or one thread of it, in all hierarchies: what an intent records. A thread's names only the
+// hierarchies in which it moves, or stays in a group to which its process comes.
+struct Relocation {
     base::ProcessId process;
     Places from{};
     Places to{};
+    std::optional<base::ThreadId> thread = std::nullopt;
 };
 
 // Who has a say in moves within a hierarchy, and who carries them out.
@@ -48,6 +55,11 @@ class Population {
     virtual ~Population() = default;
     virtual std::optional<Places> places(base::ProcessId process) = 0;     // nothing when it is gone
     virtual void move(base::ProcessId process, const Places& places) = 0;  // no effect when it is gone
+    // The same of a thread: where it is apart its own group, else its process's. Moved to a group that its
+    // process is in it is apart there no more; GroupId{0} leaves it as it is.
+    virtual std::optional<Places> places(const base::ThreadId& thread) = 0;
+    virtual void move(const base::ThreadId& thread, const Places& places) = 0;
+    virtual std::vector<base::ThreadId> threads_apart(base::ProcessId process) = 0;
 };
 
 // Where intents are written. Each returns when the record is safe from a crash of this program.
@@ -69,12 +81,14 @@ struct PlacementRequest {
     std::vector<base::ProcessId> processes;
     std::vector<GroupId> groups;  // at most one a hierarchy; the other hierarchies stay as they are
     Vanished vanished = Vanished::refuse;
+    std::vector<base::ThreadId> threads = {};  // each by itself
 };
 
 struct Refusal {  // one item that is in the way
     std::optional<base::ProcessId> process;
     GroupId group;
     base::Error error;
+    std::optional<base::ThreadId> thread = std::nullopt;
 };
 
 struct PlacementOutcome {

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <tuple>
 
 namespace gpcsup::grouping {
 
@@ -217,8 +218,8 @@ std::string in_list(const std::vector<std::string>& names) {
 
 class Blockers {
   public:
-    Blockers(const std::vector<TreeStep>& steps, const DeclaredTree& live, const ProcessesIn& processes_in)
-        : steps_(steps), live_(live), processes_in_(processes_in) {
+    Blockers(const std::vector<TreeStep>& steps, const DeclaredTree& live, const OccupantsOf& occupants_of)
+        : steps_(steps), live_(live), occupants_of_(occupants_of) {
         for (const DeclaredHierarchy& hierarchy : live_) {
             for (const std::string& controller : hierarchy.controllers) {
                 bound_[controller] = hierarchy.name;
@@ -282,9 +283,13 @@ class Blockers {
             block(step,
                   step.what() + " cannot be removed: groups made at run time are below it: " + in_list(left));
         }
-        if (const std::size_t count = processes_in_(step.hierarchy, step.path); count > 0) {
-            block(step, step.what() + " cannot be removed: " + std::to_string(count) +
-                            (count == 1 ? " process is" : " processes are") + " in it");
+        const Occupants in = occupants_of_(step.hierarchy, step.path);
+        for (const auto& [count, one, many] : {std::tuple(in.processes, " process is", " processes are"),
+                                               std::tuple(in.threads, " thread is", " threads are")}) {
+            if (count > 0) {
+                block(step, step.what() + " cannot be removed: " + std::to_string(count) +
+                                (count == 1 ? one : many) + " in it");
+            }
         }
     }
 
@@ -311,7 +316,7 @@ class Blockers {
 
     const std::vector<TreeStep>& steps_;
     const DeclaredTree& live_;
-    const ProcessesIn& processes_in_;
+    const OccupantsOf& occupants_of_;
     std::set<std::string> removed_;
     std::map<std::string, std::string> bound_;  // controller → hierarchy
     std::vector<TreeBlocker> found_;
@@ -353,8 +358,8 @@ std::vector<TreeStep> plan_tree(const DeclaredTree& previous, const DeclaredTree
 }
 
 std::vector<TreeBlocker> blockers_of(const std::vector<TreeStep>& steps, const DeclaredTree& live,
-                                     const ProcessesIn& processes_in) {
-    return Blockers(steps, live, processes_in).find_all();
+                                     const OccupantsOf& occupants_of) {
+    return Blockers(steps, live, occupants_of).find_all();
 }
 
 }  // namespace gpcsup::grouping

@@ -57,11 +57,15 @@ struct TreeBlocker {
     bool operator==(const TreeBlocker&) const = default;
 };
 
-// How many processes are in the very group.
-using ProcessesIn = std::function<std::size_t(const std::string& hierarchy, const std::string& path)>;
+// How many processes, and threads apart from theirs, are in the very group.
+struct Occupants {
+    std::size_t processes = 0;
+    std::size_t threads = 0;
+};
+using OccupantsOf = std::function<Occupants(const std::string& hierarchy, const std::string& path)>;
 
 // The steps that the forest would refuse: found before the first one is taken.
 [[nodiscard]] std::vector<TreeBlocker> blockers_of(const std::vector<TreeStep>& steps,
-                                                   const DeclaredTree& live, const ProcessesIn& processes_in);
+                                                   const DeclaredTree& live, const OccupantsOf& occupants_of);
 
 }  // namespace gpcsup::grouping

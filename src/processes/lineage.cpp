@@ -23,6 +23,7 @@ void Lineage::handle(const Event& event) {
     }
     if (event.kind == EventKind::swept) {
         ledger_.swept();
+        observer_.on_swept();
         return;
     }
     if (event.kind == EventKind::fork) {
@@ -41,8 +42,10 @@ void Lineage::handle(const Event& event) {
     switch (event.kind) {
         case EventKind::thread_start:
             ++process->threads;
+            observer_.on_thread_start(*process, event.thread);
             break;
         case EventKind::thread_exit:
+            observer_.on_thread_exit(*process, event.thread);
             thread_exited(*process, event);
             ledger_.settle_if_due();
             break;
@@ -61,10 +64,15 @@ void Lineage::handle(const Event& event) {
         case EventKind::reparent:
             table_.reparent(*process, event.parent);
             break;
-        case EventKind::thread_count:
+        case EventKind::thread_count: {
+            const bool more = event.count > process->threads;
             process->threads = event.count;
             process->flags |= process_recount;
+            if (more) {
+                observer_.on_thread_start(*process, 0);
+            }
             break;
+        }
         default:
             break;
     }

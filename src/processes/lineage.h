@@ -27,6 +27,10 @@ class Observer {
     virtual ~Observer() = default;
     virtual void on_fork(const Process* parent, Process& child) { (void)parent, (void)child; }
     virtual void on_exec(Process& process) { (void)process; }
+    // One more thread of it, 0 where only their number was told; one less.
+    virtual void on_thread_start(Process& process, pid_t thread) { (void)process, (void)thread; }
+    virtual void on_thread_exit(Process& process, pid_t thread) { (void)process, (void)thread; }
+    virtual void on_swept() {}  // whatever had ended before the sweep began has been told
     virtual void on_identity(Process& process) { (void)process; }
     virtual void on_exit(const Process& process) { (void)process; }  // still a member
     virtual void on_emptied(grouping::GroupId group) { (void)group; }

@@ -68,8 +68,7 @@ const processes::Process* AffinityService::process_of(pid_t tid) {
     if (!status) {
         return nullptr;
     }
-    const std::size_t at = status->find("\nTgid:");
-    return at == std::string::npos ? nullptr : census_.table().find(std::atoi(status->c_str() + at + 6));
+    return census_.table().find(sys::process_of(*status));
 }
 
 base::Result<base::CpuList> AffinityService::allowed(pid_t caller_tid, pid_t target_tid) {
@@ -79,7 +78,7 @@ base::Result<base::CpuList> AffinityService::allowed(pid_t caller_tid, pid_t tar
         return base::fail(EPERM, "set the affinity of", "process " + std::to_string(target_tid),
                           "it is not one of ours");
     }
-    return allowed_(*target);
+    return allowed_(*target, target_tid);
 }
 
 void AffinityService::reapply(pid_t target_tid) {
@@ -89,7 +88,7 @@ void AffinityService::reapply(pid_t target_tid) {
     }
     sys::RealAffinity affinity(census_.files());
     auto now = affinity.get(target_tid);
-    const base::CpuList allowed = allowed_(*target);
+    const base::CpuList allowed = allowed_(*target, target_tid);
     if (now && !now->is_subset_of(allowed)) {
         const base::CpuList both = now->intersect(allowed);
         (void)affinity.set_thread(target_tid, both.empty() ? allowed : both);  // ESRCH: it has gone

@@ -11,7 +11,7 @@ namespace gpcsup::supervisor {
 
 class AffinityService final : private launch::AffinityRules {
   public:
-    using AllowedCpus = std::function<base::CpuList(const processes::Process& target)>;
+    using AllowedCpus = std::function<base::CpuList(const processes::Process& target, pid_t tid)>;
     AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
                     std::string reader_program, AllowedCpus allowed);
     ~AffinityService() override = default;

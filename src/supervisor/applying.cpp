@@ -85,12 +85,14 @@ Applying::Plan Applying::make_plan(const Configuration& next) {
 }
 
 void Applying::find_blockers(Plan& plan) {
-    const auto processes_in = [this](const std::string& hierarchy, const std::string& path) -> std::size_t {
+    const auto occupants_of = [this](const std::string& hierarchy, const std::string& path) {
         auto group = parts_.forest.resolve(hierarchy + ":" + path);
-        return group ? parts_.forest.group(*group)->processes : 0;
+        const grouping::Group* known = group ? parts_.forest.group(*group) : nullptr;
+        return known == nullptr ? grouping::Occupants{}
+                                : grouping::Occupants{known->processes, known->threads};
     };
     for (const auto& blocker :
-         grouping::blockers_of(plan.tree, live_tree(parts_.forest, parts_.controllers), processes_in)) {
+         grouping::blockers_of(plan.tree, live_tree(parts_.forest, parts_.controllers), occupants_of)) {
         plan.problems.push_back(problem_at(blocker.location, blocker.what, blocker.message));
     }
     std::map<std::string, unsigned> changed;  // steps of a hierarchy that settings may depend on

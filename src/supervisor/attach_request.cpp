@@ -30,14 +30,8 @@ base::Error gone() {
 
 // The process whose thread this is; 0 when it is a process itself or not there.
 pid_t process_of_thread(sys::ProcFiles& files, pid_t thread) {
-    constexpr std::string_view key = "\nTgid:\t";
     const auto status = files.status(thread);
-    const auto place = status ? status->find(key) : std::string::npos;
-    if (place == std::string::npos) {
-        return 0;
-    }
-    pid_t process = 0;
-    (void)std::from_chars(status->data() + place + key.size(), status->data() + status->size(), process);
+    const pid_t process = status ? sys::process_of(*status) : 0;
     return process == thread ? 0 : process;
 }
 
@@ -49,7 +43,8 @@ bool is_kernel_thread(sys::ProcFiles& files, const sys::ProcStat& stat) {
 
 // A process that was named and is not there is "not found"; that a unit has none is its state.
 int code_of(const RefusedItem& item) {
-    return item.error.code == ESRCH && item.kind == ItemKind::process ? ENOENT : item.error.code;
+    const bool named = item.kind == ItemKind::process || item.kind == ItemKind::thread;
+    return item.error.code == ESRCH && named ? ENOENT : item.error.code;
 }
 
 std::string line_of(const RefusedItem& item) {
@@ -64,10 +59,19 @@ std::string line_of(const RefusedItem& item) {
 void AttachRequest::read(std::span<const std::string> what, std::span<const std::string> groups,
                          std::string_view scope) {
     std::ranges::for_each(groups, [this](const std::string& name) { read_group(name); });
-    std::ranges::for_each(what, [&](const std::string& word) { read_word(word, scope); });
+    for (const std::string& word : what) {
+        if (scope == "thread") {
+            read_thread(word);
+        } else {
+            read_word(word, scope);
+        }
+    }
     auto& list = placement_.processes;
     std::sort(list.begin(), list.end());
     list.erase(std::unique(list.begin(), list.end()), list.end());
+    auto& threads = placement_.threads;
+    std::sort(threads.begin(), threads.end());
+    threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
 }
 
 void AttachRequest::read_group(const std::string& name) {
@@ -111,6 +115,34 @@ void AttachRequest::read_word(const std::string& word, std::string_view scope) {
     }
 }
 
+void AttachRequest::read_thread(const std::string& word) {
+    const auto refuse = [&](base::Error why) {
+        refused_.push_back({ItemKind::thread, word, {}, target_names(), std::move(why)});
+    };
+    pid_t tid = 0;
+    if (!is_number(word)) {
+        return refuse(error(EINVAL, "not a thread's number", "they are listed in /proc/PID/task"));
+    }
+    if (std::from_chars(word.data(), word.data() + word.size(), tid).ec != std::errc{}) {
+        return refuse(error(ESRCH, "there is no such thread"));
+    }
+    const auto thread = sys::identify_thread(from_.census.files(), tid);
+    if (!thread) {
+        return refuse(error(ESRCH, "there is no such thread"));
+    }
+    const processes::Process* process = from_.census.table().find(thread->process);
+    if (process == nullptr) {
+        return refuse(not_tracked(thread->process.pid));
+    }
+    if (process->has(processes::process_dead)) {
+        return refuse(error(ESRCH, "its process has ended"));
+    }
+    if (process->has(processes::process_helper)) {
+        return refuse(error(EINVAL, "it is of one of gpcsup's own programs, which stay where they are"));
+    }
+    placement_.threads.push_back(*thread);
+}
+
 void AttachRequest::read_unit(const std::string& name) {
     const auto refuse = [&](base::Error why) {
         refused_.push_back({ItemKind::unit, name, {}, target_names(), std::move(why)});
@@ -126,7 +158,7 @@ void AttachRequest::read_unit(const std::string& name) {
                             near ? "did you mean " + std::string(*near) + "?" : "`gpcsup list` shows them"));
     }
     const auto group = from_.placing.group_of(name);
-    if (!group || from_.forest.group(*group)->populated == 0) {
+    if (!group || from_.forest.group(*group)->processes_below() == 0) {
         return refuse(error(ESRCH, name + " has no processes"));
     }
     from_.census.table().for_each_member_below(
@@ -202,8 +234,7 @@ void AttachRequest::judge(const control::Caller& caller) {
     for (const base::ProcessId id : placement_.processes) {
         const processes::Process* process = from_.census.table().find(id);
         for (const GroupId group : placement_.groups) {
-            auto allowed =
-                process == nullptr ? std::unexpected(gone()) : rights_.check(caller, *process, group);
+            auto allowed = process == nullptr ? std::unexpected(gone()) : check(caller, *process, group);
             if (!allowed) {
                 refused_.push_back({ItemKind::process, std::to_string(id.pid), id,
                                     from_.forest.full_path(group), std::move(allowed.error())});
@@ -211,12 +242,58 @@ void AttachRequest::judge(const control::Caller& caller) {
             }
         }
     }
+    judge_threads(caller);
+}
+
+void AttachRequest::judge_threads(const control::Caller& caller) {
+    if (auto room = from_.threads.check_room(placement_.threads); !room) {
+        refused_.push_back({ItemKind::all, "", {}, target_names(), std::move(room.error())});
+    }
+    for (const base::ThreadId& thread : placement_.threads) {
+        const processes::Process* process = from_.census.table().find(thread.process);
+        for (const GroupId group : placement_.groups) {
+            auto allowed = process == nullptr
+                               ? std::unexpected(gone())
+                               : rights_.check(caller, *process, {group, source_of(thread, *process, group)});
+            if (!allowed) {
+                refused_.push_back({ItemKind::thread, std::to_string(thread.tid), thread.process,
+                                    from_.forest.full_path(group), std::move(allowed.error()), thread});
+                break;
+            }
+        }
+    }
+}
+
+// Where the thread is now in the target's hierarchy.
+GroupId AttachRequest::source_of(const base::ThreadId& thread, const processes::Process& process,
+                                 GroupId target) const {
+    const grouping::HierarchyId hierarchy = from_.forest.group(target)->hierarchy;
+    const grouping::Places* own = from_.threads.find(thread);
+    return own != nullptr && (*own)[hierarchy.value].value != 0
+               ? (*own)[hierarchy.value]
+               : from_.census.table().place(process, hierarchy);
+}
+
+// A process takes its threads home with it, from wherever they are.
+base::Result<> AttachRequest::check(const control::Caller& caller, const processes::Process& process,
+                                    GroupId target) const {
+    const grouping::HierarchyId hierarchy = from_.forest.group(target)->hierarchy;
+    auto allowed = rights_.check(caller, process, {target, from_.census.table().place(process, hierarchy)});
+    for (const base::ThreadId& thread : from_.threads.of(process.id(), hierarchy)) {
+        if (allowed) {
+            allowed = rights_.check(caller, process, {target, source_of(thread, process, target)});
+        }
+    }
+    return allowed;
 }
 
 void AttachRequest::refuse(const grouping::Refusal& refusal) {
     const bool named = refusal.group.value != 0;
     const std::string group = named ? from_.forest.full_path(refusal.group) : target_names();
-    if (refusal.process) {
+    if (refusal.thread) {
+        refused_.push_back({ItemKind::thread, std::to_string(refusal.thread->tid), refusal.process, group,
+                            refusal.error, refusal.thread});
+    } else if (refusal.process) {
         refused_.push_back(
             {ItemKind::process, std::to_string(refusal.process->pid), refusal.process, group, refusal.error});
     } else {
@@ -249,10 +326,14 @@ Json to_json(const RefusedItem& item) {
         json["unit"] = item.name;
     } else if (item.kind == ItemKind::process && item.process) {
         json["pid"] = item.process->pid;
-    } else if (item.kind == ItemKind::process) {
-        pid_t pid = 0;
-        const auto read = std::from_chars(item.name.data(), item.name.data() + item.name.size(), pid);
-        json["pid"] = read.ec == std::errc{} ? Json(pid) : Json(item.name);
+    } else if (item.kind == ItemKind::process || item.kind == ItemKind::thread) {
+        pid_t number = 0;
+        const auto read = std::from_chars(item.name.data(), item.name.data() + item.name.size(), number);
+        const bool whole = read.ec == std::errc{} && read.ptr == item.name.data() + item.name.size();
+        json[item.kind == ItemKind::process ? "pid" : "tid"] = whole ? Json(number) : Json(item.name);
+    }
+    if (item.thread) {
+        json["pid"] = item.thread->process.pid;
     }
     json["group"] = item.group.empty() ? Json() : Json(item.group);
     json["error"] = item.error.message();

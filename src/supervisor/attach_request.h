@@ -18,6 +18,7 @@ namespace gpcsup::supervisor {
 
 enum class ItemKind {
     process,
+    thread,
     unit,
     group,
     all,  // no single item is to blame
@@ -29,6 +30,7 @@ struct RefusedItem {
     std::optional<base::ProcessId> process;  // where it is known
     std::string group;                       // HIERARCHY:PATH that it was to get; may be empty
     base::Error error;
+    std::optional<base::ThreadId> thread = std::nullopt;
 };
 
 class AttachRequest {
@@ -38,6 +40,7 @@ class AttachRequest {
         Census& census;
         units::Engine& engine;
         Placing& placing;
+        const processes::ThreadsApart& threads;
         pid_t init_pid;
     };
     AttachRequest(const Sources& sources, MoveRights rights) : from_(sources), rights_(std::move(rights)) {}
@@ -52,7 +55,13 @@ class AttachRequest {
   private:
     void read_group(const std::string& name);
     void read_word(const std::string& word, std::string_view scope);
+    void read_thread(const std::string& word);
     void read_unit(const std::string& name);
+    void judge_threads(const control::Caller& caller);
+    [[nodiscard]] base::Result<> check(const control::Caller& caller, const processes::Process& process,
+                                       grouping::GroupId target) const;
+    [[nodiscard]] grouping::GroupId source_of(const base::ThreadId& thread, const processes::Process& process,
+                                              grouping::GroupId target) const;
     void add_tree(const processes::Process& top);
     base::Result<processes::Process*> find(const std::string& text);
     [[nodiscard]] base::Error not_tracked(pid_t pid) const;

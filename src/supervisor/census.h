@@ -25,6 +25,9 @@ class CensusNews {
     virtual ~CensusNews() = default;
     virtual void forked(const processes::Process* parent, processes::Process& child) = 0;
     virtual void executed(processes::Process& process) = 0;
+    virtual void thread_started(processes::Process& process, pid_t thread) = 0;  // 0: only that one has
+    virtual void thread_ended(processes::Process& process, pid_t thread) = 0;
+    virtual void swept() = 0;  // with sampled tracking: whatever was to be seen has been
     virtual void identity_changed(processes::Process& process) = 0;
     virtual void lost() = 0;  // events were lost: anything may have happened
     virtual void exited(const processes::Process& process) = 0;  // still a member
@@ -94,6 +97,13 @@ class Census final : private processes::Observer, private processes::Origins {
         news_.forked(parent, child);
     }
     void on_exec(processes::Process& process) override { news_.executed(process); }
+    void on_thread_start(processes::Process& process, pid_t thread) override {
+        news_.thread_started(process, thread);
+    }
+    void on_thread_exit(processes::Process& process, pid_t thread) override {
+        news_.thread_ended(process, thread);
+    }
+    void on_swept() override { news_.swept(); }
     void on_identity(processes::Process& process) override { news_.identity_changed(process); }
     void on_lost() override { news_.lost(); }
     void on_exit(const processes::Process& process) override { news_.exited(process); }

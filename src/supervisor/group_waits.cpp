@@ -72,11 +72,15 @@ std::optional<base::Result<std::string>> GroupWaits::answer(const Waiting& waiti
 
 std::string GroupWaits::not_met(const Waiting& waiting) const {
     const grouping::Group* group = forest_.group(waiting.wish.group);
-    const std::uint32_t processes = group != nullptr ? group->populated : 0;
+    const std::uint32_t processes = group != nullptr ? group->processes_below() : 0;
+    const std::uint32_t threads = group != nullptr ? group->threads_below : 0;
     std::string reason = waiting.path + " ";
     switch (waiting.wish.condition) {
         case GroupCondition::empty:
             reason += "has " + std::to_string(processes) + (processes == 1 ? " process" : " processes");
+            if (threads > 0) {
+                reason += " and " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+            }
             break;
         case GroupCondition::populated:
             reason += "has no processes";

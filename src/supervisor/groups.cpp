@@ -6,6 +6,7 @@
 
 #include "grouping/names.h"
 #include "supervisor/group_record.h"
+#include "supervisor/placement_record.h"
 #include "supervisor/records.h"
 
 namespace gpcsup::supervisor {
@@ -28,38 +29,6 @@ constexpr std::size_t most_told = 1000;  // processes in one event
 
 std::string placement_key(std::uint64_t intent) {
     return fmt::format("placement/{}", intent);
-}
-
-// What moves alike is recorded together: {"slots": [[slot, from, to]…], "processes": [[pid, start]…]}.
-Json slots_of(const grouping::Relocation& one) {
-    Json slots = Json::array();
-    for (std::size_t slot = 0; slot < one.from.size(); ++slot) {
-        if (one.from[slot] != one.to[slot]) {
-            slots.push_back({slot, one.from[slot].value, one.to[slot].value});
-        }
-    }
-    return slots;
-}
-
-bool moves_alike(const grouping::Relocation& one, const grouping::Relocation& other) {
-    return one.from == other.from && one.to == other.to;
-}
-
-void read_moves(const Json& body, std::vector<grouping::Relocation>& relocations) {
-    for (const Json& alike : body.value("moves", Json::array())) {
-        grouping::Relocation one;
-        for (const Json& slot : alike.at("slots")) {
-            const auto index = slot[0].get<std::size_t>();
-            if (index < one.from.size()) {
-                one.from[index] = GroupId{slot[1].get<std::uint32_t>()};
-                one.to[index] = GroupId{slot[2].get<std::uint32_t>()};
-            }
-        }
-        for (const Json& process : alike.at("processes")) {
-            one.process = {process[0].get<pid_t>(), process[1].get<std::uint64_t>()};
-            relocations.push_back(one);
-        }
-    }
 }
 
 std::string hierarchy_key(HierarchyId id) {
@@ -142,8 +111,7 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
 void Groups::settle_placements(const journal::States& states, grouping::Population& population) {
     grouping::Participant* const participants[] = {&controllers_};
     each_record(states, "placement/", chronicle_, [&](const std::string& intent, const Json& body) {
-        std::vector<grouping::Relocation> relocations;
-        read_moves(body, relocations);
+        const auto relocations = moves_of_record(body);
         for (const auto& refusal : grouping::settle(forest_, participants, population, relocations)) {
             fmt::print(stderr, "gpcsupd: taking back a placement that was cut off: {}\n",
                        refusal.error.message());
@@ -360,17 +328,8 @@ std::vector<GroupId> Groups::collect_empty(std::span<const GroupId> emptied) {
 // ---------------------------------------------------------------------------------------------------------
 
 base::Result<std::uint64_t> Groups::intend(std::span<const grouping::Relocation> relocations) {
-    Json moves = Json::array();
-    for (auto one = relocations.begin(); one != relocations.end();) {
-        Json processes = Json::array();
-        const auto first = one;
-        for (; one != relocations.end() && moves_alike(*one, *first); ++one) {
-            processes.push_back({one->process.pid, one->process.start_time});
-        }
-        moves.push_back({{"slots", slots_of(*first)}, {"processes", std::move(processes)}});
-    }
     const std::uint64_t intent = chronicle_.next_sequence();
-    if (auto written = chronicle_.intend(placement_key(intent), {{"moves", std::move(moves)}}); !written) {
+    if (auto written = chronicle_.intend(placement_key(intent), record_of_moves(relocations)); !written) {
         return base::pass(written);
     }
     intents_[intent].assign(relocations.begin(), relocations.end());
@@ -391,19 +350,38 @@ Json Groups::event_of(const grouping::Relocation& one) const {
 base::Result<> Groups::commit(std::uint64_t intent) {
     const auto relocations = intents_.extract(intent);
     Json moved = Json::array();
+    Json threads = Json::array();
     Json place;
+    const auto body = [&](Json& list) {
+        return Json{{"intent", intent}, {"moved", std::exchange(list, Json::array())}};
+    };
     const grouping::Relocation* before = nullptr;
     for (const grouping::Relocation& one : relocations.mapped()) {
-        if (moved.size() == most_told) {
-            chronicle_.note("attached", {{"intent", intent}, {"moved", std::exchange(moved, Json::array())}});
+        if (one.thread && one.from == one.to) {
+            continue;  // its process came to where it was
+        }
+        Json& list = one.thread ? threads : moved;
+        if (list.size() == most_told) {
+            chronicle_.note(one.thread ? "thread-attached" : "attached", body(list));
         }
         if (before == nullptr || !moves_alike(*before, one)) {
             place = event_of(one);
         }
         before = &one;
-        moved.push_back({{"pid", one.process.pid}, {"start", one.process.start_time}, {"place", place}});
+        list.push_back({{"pid", one.process.pid}, {"start", one.process.start_time}, {"place", place}});
+        if (one.thread) {
+            list.back()["tid"] = one.thread->tid;
+            list.back()["thread_start"] = one.thread->start_time;
+        }
     }
-    chronicle_.erase("attached", placement_key(intent), {{"intent", intent}, {"moved", std::move(moved)}});
+    if (moved.empty()) {
+        chronicle_.erase("thread-attached", placement_key(intent), body(threads));
+        return {};
+    }
+    if (!threads.empty()) {
+        chronicle_.note("thread-attached", body(threads));
+    }
+    chronicle_.erase("attached", placement_key(intent), body(moved));
     return {};
 }
 

@@ -16,11 +16,13 @@ namespace gpcsup::supervisor {
 using grouping::GroupId;
 
 // The limits are taken before gpcsupd raises any of its own: what it starts has them.
-MachineHost::MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census, PastLimits& past_limits,
+MachineHost::MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census,
+                         const processes::ThreadsApart& threads, PastLimits& past_limits,
                          std::string reader_program)
     : loop_(loop),
       forest_(forest),
       census_(census),
+      threads_(threads),
       past_limits_(past_limits),
       memory_(std::move(reader_program)) {
     for (std::size_t resource = 0; resource < start_limits_.size(); ++resource) {
@@ -56,15 +58,25 @@ base::CpuList MachineHost::online_nodes() {
     return machine_.online_nodes().value_or(base::CpuList::up_to(1));
 }
 
-base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::CpuList& cpus) {
+base::Result<> MachineHost::set_affinity(base::ProcessId process, const base::CpuList& cpus, Threads except) {
     sys::RealAffinity affinity(census_.files());
-    return affinity.set_process(process, cpus);
+    return affinity.set_process(process, cpus, except);
+}
+
+base::Result<> MachineHost::set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.set(thread, cpus);
+}
+
+base::Result<base::CpuList> MachineHost::affinity(const base::ThreadId& thread) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.get(thread);
 }
 
 base::Result<> MachineHost::adapt_affinity(base::ProcessId process, const base::CpuList& before,
-                                           const base::CpuList& cpus) {
+                                           const base::CpuList& cpus, Threads except) {
     sys::RealAffinity affinity(census_.files());
-    return affinity.adapt_process(process, before, cpus);
+    return affinity.adapt_process(process, before, cpus, except);
 }
 
 base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {

@@ -18,8 +18,8 @@ class Freezing;
 
 class MachineHost final : public controllers::Host {
   public:
-    MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census, PastLimits& past_limits,
-                std::string reader_program);
+    MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census,
+                const processes::ThreadsApart& threads, PastLimits& past_limits, std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_files(FileService& files) { files_ = &files; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
@@ -41,10 +41,13 @@ class MachineHost final : public controllers::Host {
     std::chrono::nanoseconds now() override { return census_.clocks().monotonic(); }
     base::CpuList online_cpus() override;
     base::CpuList online_nodes() override;
-    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override;
+    const processes::ThreadsApart& threads_apart() override { return threads_; }
+    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus, Threads except) override;
     base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
-                                  const base::CpuList& cpus) override;
+                                  const base::CpuList& cpus, Threads except) override;
     base::Result<base::CpuList> affinity(base::ProcessId process) override;
+    base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) override;
+    base::Result<base::CpuList> affinity(const base::ThreadId& thread) override;
     CpuTime cpu_time(grouping::GroupId group) override;
     TaskCount task_count(grouping::GroupId group) override;
     base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
@@ -91,6 +94,7 @@ class MachineHost final : public controllers::Host {
     std::map<std::string, Timer> timers_;  // by controller
     grouping::Forest& forest_;
     Census& census_;
+    const processes::ThreadsApart& threads_;
     PastLimits& past_limits_;
     LimitSet start_limits_;
     MemorySampler memory_;

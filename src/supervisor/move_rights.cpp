@@ -34,18 +34,17 @@ base::Result<> MoveRights::check_user(const control::Caller& caller,
 }
 
 base::Result<> MoveRights::check(const control::Caller& caller, const processes::Process& process,
-                                 GroupId target) const {
+                                 const Way& way) const {
     if (caller.uid == 0 || caller.uid == geteuid()) {
         return {};
     }
     if (auto own = check_user(caller, process); !own) {
         return own;
     }
-    if (auto there = may_manage_(caller, target); !there) {
+    if (auto there = may_manage_(caller, way.target); !there) {
         return there;
     }
-    const GroupId source = table_.place(process, forest_.group(target)->hierarchy);
-    return may_manage_(caller, common_ancestor(forest_, source, target));
+    return may_manage_(caller, common_ancestor(forest_, way.source, way.target));
 }
 
 }  // namespace gpcsup::supervisor

@@ -45,7 +45,10 @@ void Removals::ask(const Wish& wish, control::Reply reply) {
     // Killing what is in a group that has groups below it would not make it go.
     const bool futile =
         !never && wish.means == Means::kill && wish.reach == Reach::group && group->descendants > 0;
-    const bool at_once = wish.means == Means::emptiness && wish.patience == Patience::none;
+    // Nor does it reach threads whose processes are elsewhere.
+    const bool threads_only =
+        !never && wish.means == Means::kill && group->populated > 0 && group->processes_below() == 0;
+    const bool at_once = (wish.means == Means::emptiness || threads_only) && wish.patience == Patience::none;
     if (never || futile || at_once || !in_the_way(wish)) {
         auto done = remove(wish);
         if (!done && futile) {

@@ -243,10 +243,10 @@ base::Result<std::uint32_t> Requests::kill(const Caller& caller, Text what, int 
         return base::pass(allowed);
     }
     const grouping::Group* known_group = own_.forest_.group(*group);
-    if (known_group == nullptr || known_group->populated == 0) {
+    if (known_group == nullptr || known_group->processes_below() == 0) {
         return base::refuse(ESRCH, std::string(what) + " has no processes");
     }
-    const std::uint32_t count = known_group->populated;
+    const std::uint32_t count = known_group->processes_below();
     if (signal == SIGKILL) {
         own_.kills_->start(*group, std::chrono::seconds(9));
         return count;
@@ -357,7 +357,7 @@ base::Result<control::Handler::Properties> Requests::hierarchy_properties(Text n
     return Properties{{"Name", hierarchy.name},
                       {"Controllers", fmt::format("{}", fmt::join(hierarchy.controllers, " "))},
                       {"Groups", std::to_string(root.descendants + 1)},
-                      {"Processes", std::to_string(root.populated)}};
+                      {"Processes", std::to_string(root.processes_below())}};
 }
 
 std::vector<std::string> Requests::group_names() {

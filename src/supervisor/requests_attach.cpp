@@ -1,6 +1,8 @@
 // Requests: attach. What is asked for is read and judged in attach_request.h, moved by the placement of room
 // grouping.
 
+#include <algorithm>
+
 #include "supervisor/attach_request.h"
 #include "supervisor/requests.h"
 
@@ -10,10 +12,16 @@ using control::Caller;
 
 namespace {
 
-constexpr std::string_view thread_refused =
-    "a thread cannot be moved apart from its process: places, CPU time and limits are a process's";
-constexpr std::string_view thread_hint =
-    "without --thread the whole process is moved; `taskset -p` binds one thread within its group's CPUs";
+// Those that are moved themselves, in order.
+std::vector<base::ProcessId> processes_of(std::span<const grouping::Relocation> moved) {
+    std::vector<base::ProcessId> list;
+    for (const grouping::Relocation& one : moved) {
+        if (!one.thread) {
+            list.push_back(one.process);
+        }
+    }
+    return list;
+}
 
 }  // namespace
 
@@ -25,6 +33,9 @@ std::string Requests::refused_attach(const Caller& caller, const AttachRequest& 
         if (item.process) {
             body["start"] = item.process->start_time;
         }
+        if (item.thread) {
+            body["thread_start"] = item.thread->start_time;
+        }
         body["reason"] = body["error"];
         body.erase("error");
         body["uid"] = caller.uid;
@@ -35,9 +46,10 @@ std::string Requests::refused_attach(const Caller& caller, const AttachRequest& 
 
 std::string Requests::attached(const AttachRequest& request, const grouping::PlacementOutcome& outcome) {
     supervisor::Json moved = supervisor::Json::array();
-    auto changed = outcome.moved.begin();  // both are in order of their identities
+    const auto processes = processes_of(outcome.moved);
+    auto changed = processes.begin();  // both are in order of their identities
     for (const base::ProcessId id : request.placement().processes) {
-        const bool already = changed == outcome.moved.end() || changed->process != id;
+        const bool already = changed == processes.end() || *changed != id;
         changed += already ? 0 : 1;
         const processes::Process* process = own_.census_->table().find(id);
         if (process == nullptr) {
@@ -51,26 +63,31 @@ std::string Requests::attached(const AttachRequest& request, const grouping::Pla
                          {"already", already},
                          {"place", own_.views_->place_of(*process)}});
     }
+    for (const base::ThreadId& id : request.placement().threads) {
+        const bool already = std::ranges::find(outcome.moved, std::optional(id),
+                                               &grouping::Relocation::thread) == outcome.moved.end();
+        moved.push_back({{"pid", id.process.pid},
+                         {"tid", id.tid},
+                         {"already", already},
+                         {"place", own_.views_->place_of(id)}});
+    }
     return supervisor::Json{{"schema", 1}, {"moved", moved}, {"warnings", supervisor::Json::array()}}.dump();
 }
 
 base::Result<std::string> Requests::attach(const Caller& caller, Names what, Names groups, Text scope,
                                            control::Refused refused) {
-    if (scope == "thread") {
-        return base::refuse(EOPNOTSUPP, thread_refused, thread_hint);
-    }
-    if (scope != "process" && scope != "tree") {
+    if (scope != "process" && scope != "tree" && scope != "thread") {
         return base::refuse(EINVAL, "attach what? scope \"process\", \"tree\" or \"thread\"");
     }
     if (what.empty() || groups.empty()) {
         return base::refuse(EINVAL, what.empty() ? "no process or unit is named" : "no group is named");
     }
     own_.census_->take_news();
-    AttachRequest request({own_.forest_, *own_.census_, *own_.engine_, *own_.placing_, own_.here_.init_pid},
-                          MoveRights(own_.forest_, own_.census_->table(), own_.census_->files(),
-                                     [this](const Caller& who, grouping::GroupId group) {
-                                         return may_manage(who, group, grouping::Manage::attach);
-                                     }));
+    AttachRequest request(
+        {own_.forest_, *own_.census_, *own_.engine_, *own_.placing_, own_.threads_, own_.here_.init_pid},
+        MoveRights(own_.forest_, own_.census_->files(), [this](const Caller& who, grouping::GroupId group) {
+            return may_manage(who, group, grouping::Manage::attach);
+        }));
     request.read(what, groups, scope);
     request.judge(caller);
     grouping::PlacementOutcome outcome;

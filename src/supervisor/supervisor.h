@@ -17,6 +17,7 @@
 #include "supervisor/release.h"
 #include "supervisor/removals.h"
 #include "supervisor/services.h"
+#include "supervisor/thread_places.h"
 #include "supervisor/views.h"
 
 namespace gpcsup::supervisor {
@@ -72,6 +73,13 @@ class Supervisor final : private CensusNews, private LiveFacts {
     // CensusNews
     void forked(const processes::Process* parent, processes::Process& child) override;
     void executed(processes::Process& process) override;
+    void thread_started(processes::Process& process, pid_t thread) override {
+        thread_places_->thread_started(process, thread);
+    }
+    void thread_ended(processes::Process& process, pid_t thread) override {
+        thread_places_->thread_ended(process, thread);
+    }
+    void swept() override { thread_places_->look(); }
     void identity_changed(processes::Process& process) override { classifier_->identity_changed(process); }
     void lost() override { classifier_->lost(); }
     void exited(const processes::Process& process) override;
@@ -111,6 +119,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     journal::States recorded_;  // the fold of the journal that was found; empty once it has been restored
     Configuration configuration_;
     grouping::Forest forest_;
+    processes::ThreadsApart threads_{forest_};
     std::unique_ptr<Census> census_;
     std::unique_ptr<PastLimits> past_limits_;
     std::unique_ptr<MachineHost> host_;
@@ -118,6 +127,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<FileService> files_;
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;
+    std::unique_ptr<ThreadPlaces> thread_places_;
     std::unique_ptr<Groups> groups_;
     std::unique_ptr<Removals> removals_;
     RuleBook rules_;

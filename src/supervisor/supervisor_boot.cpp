@@ -102,10 +102,12 @@ base::Result<> Supervisor::open_forest() {
     census_ = std::make_unique<Census>(*loop_, keeper_, forest_, static_cast<CensusNews&>(*this));
     past_limits_ = std::make_unique<PastLimits>(*chronicle_);
     past_limits_->restore(recorded_);
-    host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, *past_limits_,
+    host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, threads_, *past_limits_,
                                           here_.program(wire::reader_program));
     online_ = host_->online_cpus();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
+    thread_places_ = std::make_unique<ThreadPlaces>(
+        ThreadPlaces::Parts{forest_, *census_, *controllers_, threads_, *chronicle_});
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);
     rules_.take(configuration_.rules());
     placing_ = std::make_unique<Placing>(forest_, *groups_, rules_, *chronicle_);
@@ -125,6 +127,7 @@ base::Result<> Supervisor::open_forest() {
     if (const auto& lost = census_->lost_table()) {
         tell_lost("the process table", *lost);
     }
+    thread_places_->restore(recorded_);
     return {};
 }
 
@@ -188,9 +191,10 @@ base::Result<> Supervisor::open_services() {
 
 base::Result<> Supervisor::open_placement() {
     population_ = std::make_unique<controllers::TablePopulation>(
-        forest_, census_->table(),
+        forest_, census_->table(), threads_,
         [this](processes::Process& process) { census_->ledger().before_move(process); },
         [this](processes::Process& process) { freezing_->moved(process); });
+    population_->on_thread_moved([this](const base::ThreadId& thread) { thread_places_->moved(thread); });
     classifier_ = std::make_unique<Classifier>(
         Classifier::Parts{rules_, *loop_, *census_, forest_, *groups_, *placing_, *population_, *enforcer_,
                           *services_, *chronicle_, here_.program(wire::exec_program)});
@@ -201,8 +205,8 @@ base::Result<> Supervisor::open_placement() {
         here_, configuration_, forest_, *controllers_, *groups_, rules_, *engine_, *services_, *chronicle_});
     applying_->adopt(recorded_);
     views_ = std::make_unique<Views>(Views::Sources{here_, *engine_, forest_, *controllers_, census_->table(),
-                                                    census_->files(), *placing_, *chronicle_, rules_,
-                                                    static_cast<LiveFacts&>(*this)});
+                                                    threads_, census_->files(), *placing_, *chronicle_,
+                                                    rules_, static_cast<LiveFacts&>(*this)});
     return {};
 }
 
@@ -223,6 +227,15 @@ base::Result<> Supervisor::restore_groups() {
             }
         });
         return pids;
+    });
+    forest_.set_thread_lister([this](GroupId group, std::size_t most) {
+        std::vector<std::string> names;
+        for (const base::ThreadId& thread : threads_.members_below(group)) {
+            if (names.size() < most) {
+                names.push_back(fmt::format("{} of process {}", thread.tid, thread.process.pid));
+            }
+        }
+        return names;
     });
     if (auto settings = groups_->restore_settings(recorded_); !settings) {
         return settings;
@@ -273,11 +286,13 @@ base::Result<> Supervisor::restore_processes() {
 }
 
 base::Result<> Supervisor::watch_enforcement() {
-    auto allowed = [this](const processes::Process& target) {
+    auto allowed = [this](const processes::Process& target, pid_t tid) {
         const grouping::Hierarchy* hierarchy = forest_.find_hierarchy("cpuset");
         if (hierarchy != nullptr) {
-            auto value =
-                controllers_->get(census_->table().place(target, hierarchy->id), "cpuset.effective_cpus");
+            const auto thread = threads_.find(target.id(), tid);
+            const GroupId own = thread ? (*threads_.find(*thread))[hierarchy->id.value] : GroupId{};
+            const GroupId place = own.value != 0 ? own : census_->table().place(target, hierarchy->id);
+            auto value = controllers_->get(place, "cpuset.effective_cpus");
             if (value && std::holds_alternative<std::string>(*value)) {
                 if (auto cpus = base::parse_cpu_list(std::get<std::string>(*value))) {
                     return *cpus;

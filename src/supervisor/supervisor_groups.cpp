@@ -76,6 +76,7 @@ void Supervisor::forked(const processes::Process* parent, processes::Process& ch
 }
 
 void Supervisor::executed(processes::Process& process) {
+    thread_places_->executed(process);
     services_->executed(process);
     freezing_->seen_running(process);
     classifier_->executed(process);
@@ -83,6 +84,7 @@ void Supervisor::executed(processes::Process& process) {
 
 void Supervisor::exited(const processes::Process& process) {
     controllers_->exited(process);
+    thread_places_->exited(process);
     classifier_->exited(process);
     enforcer_->forget_process(process.pid);
 }

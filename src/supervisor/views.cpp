@@ -87,6 +87,9 @@ void Views::add_process(const control::Caller& caller, const processes::Process&
                     {"unit", facts[0]},
                     {"threads", process.threads},
                     {"place", facts[1]}});
+    if (Json apart = threads_apart_of(process); !apart.empty()) {
+        list.back()["threads_apart"] = std::move(apart);
+    }
 }
 
 Views::Answer Views::processes(const control::Caller& caller, std::string_view what) {
@@ -121,7 +124,11 @@ Views::Answer Views::processes(const control::Caller& caller, std::string_view w
     for (const processes::Process* process : members) {
         add_process(caller, *process, shared, list);
     }
-    return text_of({{"schema", 1}, {"processes", std::move(list)}});
+    Json answer{{"schema", 1}, {"processes", std::move(list)}};
+    if (Json threads = visiting_threads(caller, top); !threads.empty()) {
+        answer["threads"] = std::move(threads);
+    }
+    return text_of(answer);
 }
 
 Json Views::group_tree(const control::Caller& caller, GroupId id, Commands& commands) {
@@ -226,7 +233,7 @@ Views::Answer Views::hierarchies() {
                         {"controllers", hierarchy->controllers},
                         {"groups", root.descendants + 1},
                         {"dying", from_.forest.group_count(hierarchy->id) - root.descendants - 1},
-                        {"processes", root.populated}});
+                        {"processes", root.processes_below()}});
     }
     Json unbound = Json::array();
     for (const std::string_view controller : from_.controllers.unbound()) {
@@ -243,7 +250,7 @@ Views::Answer Views::groups(std::string_view prefix) {
             group.children, [&](GroupId child) { return !from_.forest.group(child)->dying; });
         list.push_back({{"group", from_.forest.full_path(group.id)},
                         {"state", state_of(group)},
-                        {"processes", group.populated},
+                        {"processes", group.processes_below()},
                         {"children", living},
                         {"populated", group.populated > 0},
                         {"unit", unit.empty() ? Json() : Json(unit)},

@@ -7,6 +7,7 @@
 #include "control/handler.h"
 #include "controllers/dispatcher.h"
 #include "processes/process_table.h"
+#include "processes/threads_apart.h"
 #include "supervisor/chronicle.h"
 #include "supervisor/jobs.h"
 #include "supervisor/placing.h"
@@ -43,6 +44,7 @@ class Views {
         grouping::Forest& forest;
         controllers::ControllerSet& controllers;
         processes::ProcessTable& table;
+        const processes::ThreadsApart& threads;
         sys::ProcFiles& files;
         Placing& placing;
         Chronicle& chronicle;
@@ -66,12 +68,17 @@ class Views {
     // The unit of a process by its place in the hierarchy `unit`; empty = unattributed.
     [[nodiscard]] std::string unit_of(const processes::Process& process) const;
     [[nodiscard]] Json place_of(const processes::Process& process) const;
+    [[nodiscard]] Json place_of(const base::ThreadId& thread) const;
 
   private:
     Answer why_unit(std::string_view unit);
     Answer why_group(const control::Caller& caller, std::string_view name);
     Answer why_process(const control::Caller& caller, std::string_view pid);
     [[nodiscard]] Json origin_of(const processes::Process& process) const;
+    [[nodiscard]] Json groups_of(const base::ThreadId& thread) const;  // where it is apart
+    // Those in the group and below whose processes are not.
+    [[nodiscard]] Json visiting_threads(const control::Caller& caller, grouping::GroupId group);
+    [[nodiscard]] Json threads_apart_of(const processes::Process& process) const;
     [[nodiscard]] Json placement_reasons(const processes::Process& process) const;
     [[nodiscard]] std::string placement_reason(const processes::Process& process,
                                                const grouping::Hierarchy& hierarchy) const;

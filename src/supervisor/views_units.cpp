@@ -120,7 +120,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         {"pid", state.main.pid > 0 ? Json(state.main.pid) : Json()},
         {"restarts", state.restarts},
         {"enabled", declaration.enabled && !declaration.masked},
-        {"processes", group ? from_.forest.group(*group)->populated : 0},
+        {"processes", group ? from_.forest.group(*group)->processes_below() : 0},
         {"place", place},
         {"frozen_by", std::move(frozen)},
         {"enforcement", from_.facts.enforcement_of(state.name)}};

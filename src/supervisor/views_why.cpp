@@ -88,6 +88,14 @@ Views::Answer Views::why_group(const control::Caller& caller, std::string_view n
             members.push_back({{"pid", process.pid}, {"command", command_of(caller, process.pid)}});
         }
     });
+    Json threads = Json::array();
+    for (const base::ThreadId& thread : from_.threads.members(*id)) {
+        if (threads.size() < most_processes) {
+            threads.push_back({{"tid", thread.tid},
+                               {"pid", thread.process.pid},
+                               {"command", command_of(caller, thread.process.pid)}});
+        }
+    }
     Json references = Json::array();
     for (const auto& [controller, reason] : group.holders) {
         references.push_back({{"controller", controller}, {"reason", reason}});
@@ -111,6 +119,8 @@ Views::Answer Views::why_group(const control::Caller& caller, std::string_view n
                     {"children", children},
                     {"processes", members},
                     {"process_count", group.processes},
+                    {"threads", threads},
+                    {"thread_count", group.threads},
                     {"references", references},
                     {"refusals", refusals}});
 }
@@ -136,6 +146,12 @@ Views::Answer Views::why_process(const control::Caller& caller, std::string_view
     (void)std::from_chars(text.data(), text.data() + text.size(), pid);
     const processes::Process* process = from_.table.find(pid);
     if (process == nullptr || process->has(processes::process_dead)) {
+        if (const auto thread = sys::identify_thread(from_.files, pid);
+            thread && thread->process.pid != pid) {
+            const std::string number = std::to_string(thread->process.pid);
+            return base::refuse(ENOENT, std::string(text) + " is a thread of process " + number,
+                                "ask for that: gpcsup why " + number);
+        }
         const bool there = from_.files.stat(pid).has_value();
         return base::refuse(ENOENT, there ? "process " + std::string(text) +
                                                 " does not descend from this gpc-init and is in no group"
@@ -164,6 +180,7 @@ Views::Answer Views::why_process(const control::Caller& caller, std::string_view
                     {"unit", unit.empty() ? Json() : Json(unit)},
                     {"place", place_of(*process)},
                     {"places", placement_reasons(*process)},
+                    {"threads_apart", threads_apart_of(*process)},
                     {"origin", origin_of(*process)},
                     {"moved", process->has(processes::process_moved)},
                     {"attached", attached},

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <set>
@@ -57,13 +58,30 @@ base::Result<base::CpuList> RealAffinity::get(pid_t thread) {
     return base::fail(EINVAL, "read the CPUs of", describe(thread));
 }
 
-base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus) {
-    return for_process(process, [&](pid_t thread) { return set_thread(thread, cpus); });
+bool RealAffinity::is_there(const base::ThreadId& thread) {
+    const auto stat = files_.stat(thread.tid);
+    return stat && stat->start_time == thread.start_time;
+}
+
+base::Result<> RealAffinity::set(const base::ThreadId& thread, const base::CpuList& cpus) {
+    return is_there(thread) ? set_thread(thread.tid, cpus)
+                            : base::fail(ESRCH, "set the CPUs of", describe(thread.tid));
+}
+
+base::Result<base::CpuList> RealAffinity::get(const base::ThreadId& thread) {
+    if (!is_there(thread)) {
+        return base::fail(ESRCH, "read the CPUs of", describe(thread.tid));
+    }
+    return get(thread.tid);
+}
+
+base::Result<> RealAffinity::set_process(base::ProcessId process, const base::CpuList& cpus, Threads except) {
+    return for_process(process, except, [&](pid_t thread) { return set_thread(thread, cpus); });
 }
 
 base::Result<> RealAffinity::adapt_process(base::ProcessId process, const base::CpuList& before,
-                                           const base::CpuList& cpus) {
-    return for_process(process, [&](pid_t thread) -> base::Result<> {
+                                           const base::CpuList& cpus, Threads except) {
+    return for_process(process, except, [&](pid_t thread) -> base::Result<> {
         const auto has = get(thread);
         if (!has) {
             return std::unexpected(has.error());
@@ -72,12 +90,19 @@ base::Result<> RealAffinity::adapt_process(base::ProcessId process, const base::
     });
 }
 
-base::Result<> RealAffinity::for_process(base::ProcessId process, const ForThread& change) {
-    const auto single = for_single(process, change);
+base::Result<> RealAffinity::for_process(base::ProcessId process, Threads except, const ForThread& change) {
+    const ForThread others = [&](pid_t thread) {
+        const bool named = std::ranges::any_of(except, [&](const base::ThreadId& each) {
+            return each.tid == thread && is_there(each);  // its number may be another's by now
+        });
+        return named ? base::Result<>() : change(thread);
+    };
+    const ForThread& for_each = except.empty() ? change : others;
+    const auto single = for_single(process, for_each);
     if (!single) {
         return std::unexpected(single.error());
     }
-    return *single == Single::done ? base::Result<>() : for_threads(process, change);
+    return *single == Single::done ? base::Result<>() : for_threads(process, for_each);
 }
 
 // With one thread there is no list to read: its leader is counted until the whole process has gone, so a
@@ -100,7 +125,7 @@ base::Result<RealAffinity::Single> RealAffinity::for_single(base::ProcessId proc
 base::Result<> RealAffinity::for_threads(base::ProcessId process, const ForThread& change) {
     // A thread inherits the mask of the one that made it, so a pass that meets only threads already looked at
     // has met them all: whoever could have made one that is not right is right, and was before that pass
-    // began.
+    // began. (A thread that is left out makes wrong ones for ever: those are corrected as they are told of.)
     std::set<pid_t> done;
     for (int pass = 0; pass < passes_at_most; ++pass) {
         auto threads = files_.tasks(process.pid);

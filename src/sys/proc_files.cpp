@@ -169,4 +169,22 @@ base::Result<base::ProcessId> identify(ProcFiles& files, pid_t pid) {
     return stat->id();
 }
 
+bool is_running(ProcFiles& files, const base::ThreadId& thread) {
+    const auto stat = files.stat(thread.tid);
+    return stat && stat->start_time == thread.start_time && stat->state != 'Z' && stat->state != 'X';
+}
+
+// The thread is looked at again at the end: what was read in between is then this one's.
+base::Result<base::ThreadId> identify_thread(ProcFiles& files, pid_t tid) {
+    const auto begin = start_time(files, tid);
+    const auto text = files.status(tid);
+    const pid_t pid = text ? process_of(*text) : 0;
+    const auto process = identify(files, pid);
+    const base::ThreadId thread{process.value_or(base::ProcessId{}), tid, begin.value_or(0)};
+    if (!begin || !process || !is_running(files, thread)) {
+        return base::fail(ESRCH, "find", "thread " + std::to_string(tid));
+    }
+    return thread;
+}
+
 }  // namespace gpcsup::sys

@@ -99,5 +99,11 @@ class RealProcFiles final : public ProcFiles {
 // The start time of a process that is there; the identity of one.
 base::Result<std::uint64_t> start_time(ProcFiles& files, pid_t pid);
 base::Result<base::ProcessId> identify(ProcFiles& files, pid_t pid);
+// A thread and its process; of a main thread both have one number. ESRCH when it has ended, also when it is
+// still to be waited for.
+base::Result<base::ThreadId> identify_thread(ProcFiles& files, pid_t tid);
+[[nodiscard]] bool is_running(ProcFiles& files, const base::ThreadId& thread);
+// The line Tgid of /proc/TID/status: the process's number; 0 when it is not there.
+[[nodiscard]] pid_t process_of(std::string_view status);
 
 }  // namespace gpcsup::sys

@@ -170,6 +170,16 @@ std::optional<ProcUsers> users_of(std::string_view status) {
     return users;
 }
 
+pid_t process_of(std::string_view status) {
+    constexpr std::string_view key = "\nTgid:\t";
+    const auto place = status.find(key);
+    pid_t process = 0;
+    if (place != std::string_view::npos) {
+        (void)std::from_chars(status.data() + place + key.size(), status.data() + status.size(), process);
+    }
+    return process;
+}
+
 std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks) {
     static const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
     return ticks * (1'000'000'000u / per_second);

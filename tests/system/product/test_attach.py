@@ -130,10 +130,10 @@ class Attaching(Case):
             self.assertEqual(64, code)
             self.assertIn("gpcsup's own programs", items[0]["error"])
 
-    def test_a_thread_is_refused_with_the_reason(self):
+    def test_a_thread_is_refused_where_figures_are_a_process_s(self):
         result = self.attach("--thread", self.pids[0], "compute:/a", check=False)
         self.assertEqual(1, result.returncode)
-        self.assertIn("cannot be moved apart from its process", result.stderr)
+        self.assertIn("controller cpuacct, whose figures are a process's", result.stderr)
         self.assertEqual({"/"}, set(self.places().values()))
 
     def test_thirty_in_one_call(self):

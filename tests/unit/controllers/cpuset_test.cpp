@@ -199,7 +199,7 @@ TEST_CASE_METHOD(Fixture, "a move gives the whole new set") {
     REQUIRE(put(a, cpus("1-2")));
     test::FakeLog log;
     grouping::Participant* parts[] = {&set};
-    TablePopulation people(host.trees(), *host.table_, nullptr);
+    TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
     auto& process = host.start(10);
     host.masks_[process.id()] = *base::parse_cpu_list("3");
     CHECK(grouping::place(host.trees(), parts, people, log, {{process.id()}, {a}}).result());
@@ -232,7 +232,7 @@ TEST_CASE_METHOD(Fixture, "a child told of after a move has not kept the mask of
     REQUIRE(put(wide, cpus("0-2")));
     test::FakeLog log;
     grouping::Participant* parts[] = {&set};
-    TablePopulation people(host.trees(), *host.table_, nullptr);
+    TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
     auto& parent = host.start(10, in(narrow));
     host.masks_[parent.id()] = *base::parse_cpu_list("1");
     const auto born = [&](pid_t pid, std::string_view mask) {
@@ -262,7 +262,7 @@ TEST_CASE_METHOD(Fixture, "a child told of after a move has not kept the mask of
 TEST_CASE_METHOD(Fixture, "between groups that ask for nothing a process keeps its own mask") {
     test::FakeLog log;
     grouping::Participant* parts[] = {&set};
-    TablePopulation people(host.trees(), *host.table_, nullptr);
+    TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
     auto& process = host.start(10);
     host.masks_[process.id()] = *base::parse_cpu_list("3");
     CHECK(grouping::place(host.trees(), parts, people, log, {{process.id()}, {group("/free")}}).result());
@@ -380,4 +380,205 @@ TEST_CASE_METHOD(Fixture, "a restart leaves every mask that is right alone") {
     CHECK(host.mask(12) == "1");
     CHECK(host.mask(13) == "1-2");
     CHECK(host.mask(14) == "3");
+}
+
+namespace {
+
+// A process in /home with a thread that can be put into /away.
+struct Threads : Fixture {
+    GroupId home = group("/home");
+    GroupId away = group("/away");
+    GroupId third = group("/third");
+    grouping::Participant* parts[1] = {&set};
+    test::FakeLog log;
+    TablePopulation people{host.trees(), *host.table_, host.threads_, nullptr};
+    processes::Process& process = host.start(10, in(home));
+    base::ThreadId thread = host.start_thread(10, 11);
+    base::ThreadId other = host.start_thread(10, 12);
+
+    base::Result<> move(std::vector<base::ThreadId> threads, GroupId to) {
+        return grouping::place(host.trees(), parts, people, log,
+                               {{}, {to}, grouping::Vanished::refuse, std::move(threads)})
+            .result();
+    }
+    base::Result<> move_process(GroupId to) {
+        return grouping::place(host.trees(), parts, people, log, {{process.id()}, {to}}).result();
+    }
+    std::string masks() { return host.mask(10) + " " + host.mask(thread) + " " + host.mask(other); }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Threads, "a thread apart has its own group's CPUs, its process the others") {
+    REQUIRE(put(home, cpus("0-1")));
+    REQUIRE(put(away, cpus("2-3")));
+    REQUIRE(move({thread}, away));
+    CHECK(masks() == "0-1 2-3 0-1");
+    CHECK(host.trees().group(away)->populated == 1);
+    CHECK(host.trees().group(away)->processes == 0);
+    SECTION("a change of either group reaches its own") {
+        REQUIRE(put(home, cpus("0")));
+        CHECK(masks() == "0 2-3 0");
+        REQUIRE(put(away, cpus("3")));
+        CHECK(masks() == "0 3 0");
+    }
+    SECTION("and so does hotplug, which leaves a narrower mask alone") {
+        host.online_ = base::CpuList::up_to(3);
+        set.refresh();
+        CHECK(masks() == "0-1 2 0-1");
+        host.online_ = base::CpuList::up_to(4);
+        set.refresh();
+        CHECK(masks() == "0-1 2-3 0-1");
+        host.thread_masks_[thread] = *base::parse_cpu_list("2");
+        host.online_ = base::CpuList::up_to(3);
+        set.refresh();
+        host.online_ = base::CpuList::up_to(4);
+        set.refresh();
+        CHECK(masks() == "0-1 2-3 0-1");  // with one CPU left it had the whole of that
+    }
+    SECTION("it comes home by itself, or with its process, and the book is empty") {
+        if (GENERATE(true, false)) {
+            REQUIRE(move({thread}, home));
+            CHECK(masks() == "0-1 0-1 0-1");
+        } else {
+            REQUIRE(move_process(away));
+            CHECK(masks() == "2-3 2-3 2-3");
+        }
+        CHECK(host.threads_.empty());
+    }
+    SECTION("also to where its process is already") {
+        REQUIRE(move_process(home));
+        CHECK(masks() == "0-1 0-1 0-1");
+        CHECK(host.threads_.empty());
+    }
+    SECTION("a move of its process that fails leaves it") {
+        host.forbidden_.insert(10);
+        CHECK(move_process(GENERATE(true, false) ? third : away).error().code == EPERM);
+        CHECK(masks() == "0-1 2-3 0-1");
+        CHECK(host.threads_.size() == 1);
+        CHECK(host.trees().group(away)->threads == 1);
+    }
+    SECTION("two threads: both, or none") {
+        host.forbidden_.insert(12);
+        CHECK(move({thread, other}, third).error().code == EPERM);
+        CHECK(masks() == "0-1 2-3 0-1");
+        CHECK(host.threads_.size() == 1);
+    }
+    SECTION("its group cannot be removed") {
+        CHECK(set.remove_group(away).error().code == EBUSY);
+        CHECK(set.remove_tree(away).error().code == EBUSY);
+    }
+    SECTION("a group of its own that is to go when it is empty goes with it") {
+        host.trees().group(away)->auto_remove = true;
+        CHECK(set.collect_empty().removed.empty());
+        host.threads_.forget(thread);
+        CHECK(set.collect_empty().removed.front().full_path == "compute:/away");
+    }
+}
+
+TEST_CASE_METHOD(Threads, "what a thread apart starts is its process's, and gets that one's CPUs") {
+    REQUIRE(put(away, cpus("2-3")));
+    REQUIRE(move({thread}, away));
+    CHECK(masks() == "0-3 2-3 0-3");
+    const auto born = [&](pid_t tid, const char* mask) {
+        const base::ThreadId fresh = host.start_thread(10, tid);
+        host.thread_masks_[fresh] = *base::parse_cpu_list(mask);
+        set.thread_started(process, fresh);
+        return host.mask(fresh);
+    };
+    SECTION("threads") {
+        CHECK(born(13, "2-3") == "0-3");  // as it has them from a thread apart
+        CHECK(born(14, "3") == "3");      // nobody here has that: its own, or its maker's wish
+        REQUIRE(put(home, cpus("0-1")));
+        CHECK(born(15, "3") == "0-1");
+        CHECK(host.mask(thread) == "2-3");
+    }
+    SECTION("threads of which only their number was told") {
+        REQUIRE(put(home, cpus("0-1")));
+        const base::ThreadId fresh = host.start_thread(10, 13);
+        host.thread_masks_[fresh] = *base::parse_cpu_list("2-3");
+        host.thread_masks_[other] = *base::parse_cpu_list("1");
+        set.thread_started(process, std::nullopt);
+        CHECK(host.mask(fresh) == "0-1");
+        CHECK(masks() == "0-1 2-3 1");
+    }
+    SECTION("processes") {
+        auto& child = host.start(20, in(home), 10);
+        host.masks_[child.id()] = *base::parse_cpu_list("2-3");
+        set.forked(process, child);
+        CHECK(host.mask(20) == "0-3");
+        host.masks_[child.id()] = *base::parse_cpu_list("3");
+        set.forked(process, child);
+        CHECK(host.mask(20) == "3");
+    }
+    SECTION("in a process without a thread apart a new thread keeps what it has") {
+        REQUIRE(move({thread}, home));
+        CHECK(born(13, "2-3") == "2-3");
+    }
+}
+
+TEST_CASE_METHOD(Threads, "a restart leaves a thread apart its own group's CPUs") {
+    REQUIRE(put(home, cpus("0-1")));
+    REQUIRE(put(away, cpus("2-3")));
+    REQUIRE(move({thread}, away));
+    host.thread_masks_[thread] = *base::parse_cpu_list("1-2");  // it was cut off here
+    ControllerSet successor{host.trees(), host};
+    REQUIRE(successor.adopt());
+    for (const auto id : {home, away}) {
+        for (const SettingText& setting : set.settings_of(id)) {
+            REQUIRE(successor.restore_setting(id, setting));
+        }
+    }
+    successor.recover();
+    CHECK(masks() == "0-1 2-3 0-1");
+}
+
+TEST_CASE("where a controller's figures are a process's, a thread is not moved apart") {
+    test::FakeHost host{4};
+    ControllerSet set{host.trees(), host};
+    using Words = std::vector<std::string>;
+    struct Row {
+        Words controllers;
+        const char* refuses;  // null: nobody
+    };
+    const std::vector<Row> rows{
+        {{}, nullptr},
+        {{"cpuset"}, nullptr},
+        {{"cpuset", "cpuacct"}, "cpuacct"},
+        {{"numtasks"}, "numtasks"},
+        {{"freezer", "cpuset"}, "freezer"},
+        {{"memory"}, "memory"},
+        {{"rlimits"}, "rlimits"},
+    };
+    for (const Row& row : rows) {
+        const auto hierarchy = *set.create_hierarchy("h", row.controllers);
+        const auto target = *set.create_path(hierarchy, "/away");
+        auto& process = host.start(10);
+        const base::ThreadId thread = host.start_thread(10, 11);
+        TablePopulation people{host.trees(), *host.table_, host.threads_, nullptr};
+        test::FakeLog log;
+        grouping::Participant* parts[] = {&set};
+        const auto outcome = grouping::place(host.trees(), parts, people, log,
+                                             {{}, {target}, grouping::Vanished::refuse, {thread}});
+        CAPTURE(row.controllers);
+        if (row.refuses == nullptr) {
+            CHECK(outcome.result());
+            CHECK(host.threads_.members(target) == std::vector<base::ThreadId>{thread});
+            host.threads_.forget(thread);
+        } else {
+            REQUIRE(outcome.refusals.size() == 1);
+            CHECK(outcome.refusals[0].error.code == EOPNOTSUPP);
+            CHECK(outcome.refusals[0].error.message() ==
+                  "hierarchy h has controller " + std::string(row.refuses) +
+                      ", whose figures are a process's: a thread cannot be apart there; without --thread "
+                      "the whole process is moved");
+            CHECK(outcome.refusals[0].thread == thread);
+            CHECK(host.threads_.empty());
+            CHECK(log.trail_.empty());
+        }
+        host.thread_masks_.clear();
+        host.table_->erase(process);
+        REQUIRE(set.remove_group(target));
+        REQUIRE(set.remove_hierarchy(hierarchy));
+    }
 }

@@ -62,7 +62,8 @@ class FakeHost final : public controllers::Host {
     }
     base::CpuList online_cpus() override { return online_; }
     base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
-    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override {
+    const processes::ThreadsApart& threads_apart() override { return threads_; }
+    base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus, Threads except) override {
         if (forbidden_.contains(process.pid)) {
             return base::fail(EPERM, "set the CPUs of", "process " + std::to_string(process.pid));
         }
@@ -70,14 +71,50 @@ class FakeHost final : public controllers::Host {
             return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
         }
         masks_[process] = cpus;
+        for (auto& [thread, mask] : thread_masks_) {
+            if (thread.process == process && std::ranges::find(except, thread) == except.end()) {
+                mask = cpus;
+            }
+        }
         ++affinity_calls_;
         return {};
     }
+    base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) override {
+        if (forbidden_.contains(thread.tid)) {
+            return base::fail(EPERM, "set the CPUs of", "thread " + std::to_string(thread.tid));
+        }
+        const auto known = thread_masks_.find(thread);
+        if (known == thread_masks_.end()) {
+            return base::fail(ESRCH, "set the CPUs of", "thread " + std::to_string(thread.tid));
+        }
+        known->second = cpus;
+        ++affinity_calls_;
+        return {};
+    }
+    base::Result<base::CpuList> affinity(const base::ThreadId& thread) override {
+        const auto known = thread_masks_.find(thread);
+        return known != thread_masks_.end() ? base::Result<base::CpuList>(known->second)
+                                            : base::fail(ESRCH, "read the CPUs of", "a thread");
+    }
     base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
-                                  const base::CpuList& cpus) override {
+                                  const base::CpuList& cpus, Threads except) override {
+        const auto right = [&](const base::CpuList& has) { return has.is_subset_of(cpus) && has != before; };
+        for (auto& [thread, mask] : thread_masks_) {
+            if (thread.process == process && std::ranges::find(except, thread) == except.end() &&
+                !right(mask)) {
+                mask = cpus;
+            }
+        }
         const auto known = masks_.find(process);
-        const bool right = known != masks_.end() && known->second.is_subset_of(cpus);
-        return right && known->second != before ? base::Result<>() : set_affinity(process, cpus);
+        if (known != masks_.end() && right(known->second)) {
+            return {};
+        }
+        if (forbidden_.contains(process.pid) || table_->find(process) == nullptr) {
+            return base::fail(EPERM, "set the CPUs of", "process " + std::to_string(process.pid));
+        }
+        masks_[process] = cpus;
+        ++affinity_calls_;
+        return {};
     }
     base::Result<base::CpuList> affinity(base::ProcessId process) override {
         const auto known = masks_.find(process);
@@ -197,6 +234,14 @@ class FakeHost final : public controllers::Host {
         masks_[process.id()] = online_;
         return process;
     }
+    // A further thread of a process that is there, with its mask.
+    base::ThreadId start_thread(pid_t pid, pid_t tid) {
+        const base::ProcessId process = table_->find(pid)->id();
+        const base::ThreadId thread{process, tid, 100u + static_cast<unsigned>(tid)};
+        thread_masks_[thread] = masks_[process];
+        return thread;
+    }
+    std::string mask(const base::ThreadId& thread) { return thread_masks_.at(thread).format(); }
     std::string mask(pid_t pid) { return masks_[table_->find(pid)->id()].format(); }
 
     std::map<std::string, std::pair<std::chrono::nanoseconds, std::function<void()>>> calls_;
@@ -216,10 +261,12 @@ class FakeHost final : public controllers::Host {
     std::map<grouping::GroupId, Waters> waters_;
     std::function<void()> files_look_due_;
     grouping::Forest forest_;
+    processes::ThreadsApart threads_{forest_};
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;
     std::chrono::nanoseconds now_{1'000'000'000};
     std::map<base::ProcessId, base::CpuList> masks_;
+    std::map<base::ThreadId, base::CpuList> thread_masks_;
     std::set<pid_t> forbidden_;  // set_affinity: EPERM
     std::map<grouping::GroupId, CpuTime> times_;
     std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;

@@ -338,7 +338,7 @@ class Model {
     std::mt19937 random_;
     test::FakeHost host_{4};
     ControllerSet set_{host_.trees(), host_};
-    TablePopulation people_{host_.trees(), *host_.table_, nullptr};
+    TablePopulation people_{host_.trees(), *host_.table_, host_.threads_, nullptr};
     test::FakeLog log_;
     Moody moody_{random_};
     std::vector<HierarchyId> hierarchies_;

@@ -70,7 +70,7 @@ TEST_CASE_METHOD(Fixture, "counts are hierarchical, threads count, moves and low
     CHECK(put(acme, "numtasks.limit", "1"));
     test::FakeLog log;
     grouping::Participant* parts[] = {&set};
-    TablePopulation people(host.trees(), *host.table_, nullptr);
+    TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
     auto& late = host.start(12);
     CHECK(grouping::place(host.trees(), parts, people, log, {{late.id()}, {web}}).result());
     CHECK(get(acme, "numtasks.current") == "6");

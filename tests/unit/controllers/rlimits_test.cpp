@@ -42,7 +42,7 @@ struct Limited {
     }
     base::Result<> move(const processes::Process& process, GroupId to) {
         grouping::Participant* parts[] = {&set};
-        TablePopulation people(host.trees(), *host.table_, nullptr);
+        TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
         return grouping::place(host.trees(), parts, people, log, {{process.id()}, {to}}).result();
     }
 };

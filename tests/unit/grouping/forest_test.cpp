@@ -295,6 +295,56 @@ TEST_CASE_METHOD(Fixture, "memberships are interned, counted up the chains, and 
     CHECK(forest.membership_count() == before);
 }
 
+TEST_CASE_METHOD(Fixture, "a thread apart populates its group and is no process of it") {
+    const auto other = *forest.create_group(root, "other");
+    const auto member = in(other);
+    forest.acquire(member);
+    static_cast<void>(forest.take_flipped());
+    forest.add_thread(web);
+    CHECK(forest.take_flipped() == std::vector<GroupId>{web, acme});  // the root was populated before
+    for (const GroupId id : {web, acme}) {
+        CHECK(forest.group(id)->populated == 1);
+        CHECK(forest.group(id)->threads_below == 1);
+        CHECK(forest.group(id)->processes_below() == 0);
+    }
+    CHECK(forest.group(web)->threads == 1);
+    CHECK(forest.group(acme)->threads == 0);
+    CHECK(forest.group(web)->processes == 0);
+    CHECK(forest.group(root)->populated == 2);
+    CHECK(forest.group(root)->processes_below() == 1);
+    SECTION("its group stays, and the refusal names it") {
+        forest.set_member_lister([](GroupId, std::size_t) { return std::vector<int>{4711}; });
+        forest.set_thread_lister(
+            [](GroupId, std::size_t) { return std::vector<std::string>{"4712 of process 4711"}; });
+        CHECK(forest.remove_group(web).error().code == EBUSY);
+        CHECK(forest.busy_reason(web) == "1 thread is in it: 4712 of process 4711");
+        CHECK(forest.busy_reason(acme) ==
+              "it has the child web; 1 thread is in it or below: 4712 of process 4711");
+        CHECK(forest.busy_reason(other) == "1 process is in it: 4711");
+        forest.add_thread(other);
+        CHECK(forest.busy_reason(other) ==
+              "1 process is in it: 4711; 1 thread is in it: 4712 of process 4711");
+    }
+    SECTION("the last one empties it") {
+        forest.group(web)->notify_on_release = true;
+        static_cast<void>(forest.take_release_candidates());
+        forest.add_thread(web);
+        forest.remove_thread(web);
+        CHECK(forest.take_emptied().empty());
+        CHECK_FALSE(forest.is_releasable(web));
+        forest.remove_thread(web);
+        CHECK(forest.take_emptied() == std::vector<GroupId>{web, acme});
+        CHECK(forest.take_release_candidates() == std::vector<GroupId>{web, acme});
+        CHECK(forest.is_releasable(web));
+        CHECK(forest.remove_group(web));
+    }
+    SECTION("no group is none") {
+        forest.add_thread(GroupId{});
+        forest.remove_thread(GroupId{});
+        CHECK(forest.group(root)->populated == 2);
+    }
+}
+
 TEST_CASE_METHOD(Fixture, "a group that filled again before it was looked at is not reported empty") {
     const auto member = in(web);
     forest.acquire(member);

@@ -22,6 +22,32 @@ struct People final : Population {
             where[process] = places;
         }
     }
+    std::map<base::ThreadId, Places> apart;  // GroupId{0}: with its process
+    std::optional<Places> places(const base::ThreadId& thread) override {
+        auto found = places(thread.process);
+        const auto own = apart.find(thread);
+        for (unsigned slot = 0; found && own != apart.end() && slot < max_hierarchies; ++slot) {
+            (*found)[slot] = own->second[slot].value != 0 ? own->second[slot] : (*found)[slot];
+        }
+        return found;
+    }
+    void move(const base::ThreadId& thread, const Places& places) override {
+        Places& own = apart[thread];
+        for (unsigned slot = 0; slot < max_hierarchies; ++slot) {
+            if (places[slot].value != 0) {
+                own[slot] = places[slot] == where.at(thread.process)[slot] ? GroupId{} : places[slot];
+            }
+        }
+    }
+    std::vector<base::ThreadId> threads_apart(base::ProcessId process) override {
+        std::vector<base::ThreadId> found;
+        for (const auto& [thread, own] : apart) {
+            if (thread.process == process && own != Places{}) {
+                found.push_back(thread);
+            }
+        }
+        return found;
+    }
 };
 
 // A participant with a machine of its own: where it believes each process to be, in each hierarchy.
@@ -233,6 +259,68 @@ TEST_CASE_METHOD(Fixture, "an attach that fails halfway is taken back everywhere
         CHECK(move({p, q}, {a, b}).result().error().message() == "two fails halfway");
         CHECK(machine_is_home());
         CHECK(people.where[p] == home);
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "a thread moves apart from its process, and comes home with it") {
+    const base::ThreadId thread{p, 12, 5};
+    const base::ThreadId other{p, 13, 6};
+    const GroupId third = *forest.create_path(h1, "/third");
+    const auto apart = [&](std::vector<base::ThreadId> who, std::vector<GroupId> groups) {
+        return place(forest, parts, people, log, {{}, std::move(groups), Vanished::refuse, std::move(who)});
+    };
+    REQUIRE(apart({thread, thread}, {a, b}).result());
+    CHECK(trail == "one?1 two?1 one?2 two?2 intend one!1 two!1 one!2 two!2 commit");
+    REQUIRE(log.last.size() == 1);
+    CHECK(log.last[0].thread == thread);
+    CHECK(log.last[0].from[0] == GroupId{0});  // only where it moves
+    CHECK(people.where[p] == home);
+    CHECK((*people.places(thread))[h1.value] == a);
+    CHECK(people.apart[thread][0] == GroupId{0});
+    SECTION("where it is already it is not moved again") {
+        trail.clear();
+        CHECK(apart({thread}, {a}).result());
+        CHECK(trail.empty());
+    }
+    SECTION("to where its process is it is not apart any more") {
+        REQUIRE(apart({thread}, {forest.hierarchy(h1)->root}).result());
+        CHECK(people.apart[thread][h1.value] == GroupId{0});
+        CHECK(people.apart[thread][h2.value] == b);
+    }
+    SECTION("with its process, in the hierarchies in which that one is moved") {
+        const auto to = std::array{forest.hierarchy(h1)->root, a, third}[GENERATE(0u, 1u, 2u)];
+        const auto outcome = move({p}, {to});
+        CHECK(outcome.result());
+        CHECK(people.where[p][h1.value] == to);
+        CHECK(people.apart[thread][h1.value] == GroupId{0});
+        CHECK((*people.places(thread))[h2.value] == b);
+        SECTION("and a successor that finds the intent of that puts both back") {
+            CHECK(settle(forest, parts, people, log.last).empty());
+            CHECK(people.where[p] == home);
+            CHECK((*people.places(thread))[h1.value] == a);
+            CHECK((*people.places(thread))[h2.value] == b);
+        }
+    }
+    SECTION("a move of its process that fails leaves it where it is") {
+        one.fails = {p.pid};
+        const auto to = std::array{forest.hierarchy(h1)->root, a, third}[GENERATE(0u, 1u, 2u)];
+        CHECK(move({p}, {to}).result().error().code == EPERM);
+        CHECK(people.where[p] == home);
+        CHECK((*people.places(thread))[h1.value] == a);
+    }
+    SECTION("two threads: both or none, and the refusal names the one") {
+        one.refuse_in = {2};
+        const auto outcome = apart({thread, other}, {forest.hierarchy(h1)->root, forest.hierarchy(h2)->root});
+        REQUIRE(outcome.refusals.size() == 1);  // the other one is there already
+        CHECK(outcome.refusals[0].thread == thread);
+        CHECK((*people.places(thread))[h1.value] == a);
+    }
+    SECTION("one whose process has gone") {
+        people.where.erase(p);
+        const auto outcome = apart({thread}, {forest.hierarchy(h1)->root});
+        REQUIRE(outcome.refusals.size() == 1);
+        CHECK(outcome.refusals[0].error.message() == "cannot attach thread 12: No such process");
+        CHECK(outcome.refusals[0].thread == thread);
     }
 }
 

@@ -31,12 +31,12 @@ DeclaredTree tenant(std::vector<DeclaredGroup> groups, std::vector<std::string> 
 
 std::vector<std::string> blocked(const DeclaredTree& previous, const DeclaredTree& next,
                                  const DeclaredTree& live,
-                                 const std::map<std::string, std::size_t>& processes = {}) {
+                                 const std::map<std::string, Occupants>& occupants = {}) {
     std::vector<std::string> messages;
     const auto steps = plan_tree(previous, next, live, default_of);
     for (const TreeBlocker& one : blockers_of(steps, live, [&](const std::string&h, const std::string&p) {
-             const auto found = processes.find(h + ":" + p);
-             return found == processes.end() ? std::size_t{0} : found->second;
+             const auto found = occupants.find(h + ":" + p);
+             return found == occupants.end() ? Occupants{} : found->second;
          })) {
         messages.push_back(one.message);
     }
@@ -115,8 +115,11 @@ TEST_CASE("what the forest would refuse is known before") {
     const DeclaredTree previous = tenant({{"/acme", {}, ""}, {"/acme/web", {}, ""}});
     DeclaredTree live = previous;
     CHECK(blocked(previous, tenant({}), live).empty());
-    CHECK(blocked(previous, tenant({}), live, {{"tenant:/acme/web", 2}}) ==
+    CHECK(blocked(previous, tenant({}), live, {{"tenant:/acme/web", {2, 0}}}) ==
           Lines{"tenant:/acme/web cannot be removed: 2 processes are in it"});
+    CHECK(blocked(previous, tenant({}), live, {{"tenant:/acme/web", {1, 1}}}) ==
+          Lines{"tenant:/acme/web cannot be removed: 1 process is in it",
+                "tenant:/acme/web cannot be removed: 1 thread is in it"});
     live[0].groups.push_back({"/acme/by-hand", {}, ""});
     CHECK(blocked(previous, tenant({}), live) ==
           Lines{"tenant:/acme cannot be removed: groups made at run time are below it: /acme/by-hand"});
@@ -245,7 +248,7 @@ TEST_CASE("from any declaration to any other, there and back, in one round") {
         };
         const auto before = sorted(live);
         CHECK(blockers_of(plan_tree(first, second, live, default_of), live, [](const auto&, const auto&) {
-                  return std::size_t{0};
+                  return Occupants{};
               }).empty());
         for (const TreeStep& step : plan_tree(first, second, live, default_of)) {
             take(live, step);

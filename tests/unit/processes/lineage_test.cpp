@@ -93,6 +93,25 @@ TEST_CASE("a process is dead when its last thread is") {
     }
 }
 
+TEST_CASE("threads that come and go are told of, and where nobody tells, that there are more") {
+    World world;
+    const pid_t web = world.service("a");
+    world.tracker->drain().value();
+    world.tracker->push({.kind = EventKind::thread_start, .process = web, .thread = 71});
+    world.tracker->push({.kind = EventKind::thread_start, .process = 9000, .thread = 72});
+    world.tracker->push({.kind = EventKind::thread_exit, .process = web, .thread = 71});
+    world.tracker->push({.kind = EventKind::thread_exit, .process = 9000, .thread = 72});
+    world.tracker->drain().value();
+    CHECK(world.observer.thread_starts == std::vector<pid_t>{71});
+    CHECK(world.observer.thread_exits == std::vector<pid_t>{71});
+    world.lineage->handle({.kind = EventKind::thread_count, .process = web, .count = 3});
+    world.lineage->handle({.kind = EventKind::thread_count, .process = web, .count = 2});
+    CHECK(world.observer.thread_starts == std::vector<pid_t>{71, 0});
+    const int before = world.observer.sweeps;
+    world.lineage->handle({.kind = EventKind::swept});
+    CHECK(world.observer.sweeps == before + 1);
+}
+
 TEST_CASE("an unexplained child of gpc-init is attributed") {
     World world;
     const pid_t web = world.service("a");

@@ -77,6 +77,9 @@ class FakeObserver final : public processes::Observer {
         forks.push_back(child.pid);
     }
     void on_exec(processes::Process& process) override { execs.push_back(process.pid); }
+    void on_thread_start(processes::Process&, pid_t thread) override { thread_starts.push_back(thread); }
+    void on_thread_exit(processes::Process&, pid_t thread) override { thread_exits.push_back(thread); }
+    void on_swept() override { ++sweeps; }
     void on_exit(const processes::Process& process) override { exits.push_back(process.pid); }
     void on_emptied(grouping::GroupId group) override { emptied.push_back(group); }
     void on_attributed(processes::Process& orphan, processes::Attribution how) override {
@@ -85,6 +88,9 @@ class FakeObserver final : public processes::Observer {
     void on_lost() override { ++losses; }
     std::vector<pid_t> forks;
     std::vector<pid_t> execs;
+    std::vector<pid_t> thread_starts;
+    std::vector<pid_t> thread_exits;
+    int sweeps = 0;
     std::vector<pid_t> exits;
     std::vector<grouping::GroupId> emptied;
     std::map<pid_t, processes::Attribution> attributed;

@@ -61,8 +61,7 @@ struct Fixture {
         std::move(processes::ProcessTable::create(forest).value());
     Users users;
     std::map<GroupId, uid_t> owners;  // of subtrees
-    MoveRights rights{forest, *table, users,
-                      [this](const control::Caller& caller, GroupId group) -> base::Result<> {
+    MoveRights rights{forest, users, [this](const control::Caller& caller, GroupId group) -> base::Result<> {
                           for (const auto& [subtree, uid] : owners) {
                               if (uid == caller.uid && forest.is_within(group, subtree)) {
                                   return {};
@@ -78,7 +77,7 @@ struct Fixture {
         return *table->insert({pid, 100}, 1, forest.intern(places)).value();
     }
     int check(uid_t uid, const processes::Process& process, GroupId group) {
-        auto allowed = rights.check({uid, 1, 1}, process, group);
+        auto allowed = rights.check({uid, 1, 1}, process, {group, table->place(process, h)});
         return allowed ? 0 : allowed.error().code;
     }
 };

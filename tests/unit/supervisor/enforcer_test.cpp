@@ -20,6 +20,9 @@ constexpr std::uint64_t long_after_ns = 60'000'000'000;
 struct NoNews final : CensusNews {
     void forked(const processes::Process*, processes::Process&) override {}
     void executed(processes::Process&) override {}
+    void thread_started(processes::Process&, pid_t) override {}
+    void thread_ended(processes::Process&, pid_t) override {}
+    void swept() override {}
     void identity_changed(processes::Process&) override {}
     void lost() override {}
     void exited(const processes::Process&) override {}

@@ -27,7 +27,7 @@ struct Fixture {
     grouping::HierarchyId compute = *groups.create_hierarchy("compute", std::vector<std::string>{"cpuset"});
     GroupId a = *groups.create("compute:/a", Groups::Parents::made);
     GroupId b = *groups.create("compute:/b", Groups::Parents::made);
-    controllers::TablePopulation people{host.trees(), *host.table_, nullptr};
+    controllers::TablePopulation people{host.trees(), *host.table_, host.threads_, nullptr};
 
     std::unique_ptr<KeeperLink> link() {
         int pair[2];
@@ -84,7 +84,7 @@ TEST_CASE_METHOD(Fixture, "a move that was cut off is taken back, one that was c
     CHECK(intents() == 1);
     for (const auto& one : moves) {
         people.move(one.process, one.to);
-        REQUIRE(host.set_affinity(one.process, *base::parse_cpu_list("1")));
+        REQUIRE(host.set_affinity(one.process, *base::parse_cpu_list("1"), {}));
     }
     SECTION("whoever has ended meanwhile is left out") {
         auto& ended = *host.table_->find(11);
@@ -102,6 +102,46 @@ TEST_CASE_METHOD(Fixture, "a move that was cut off is taken back, one that was c
         CHECK(host.mask(12) == "0-3");
         CHECK(intents() == 0);
     }
+}
+
+TEST_CASE_METHOD(Fixture, "a move of a thread that was cut off is taken back, with the mask") {
+    const std::vector<controllers::SettingText> first{{"cpuset.cpus", "0"}};
+    const std::vector<controllers::SettingText> second{{"cpuset.cpus", "1"}};
+    REQUIRE(groups.set(a, first));
+    REQUIRE(groups.set(b, second));
+    const auto process = host.start(10).id();
+    const auto thread = host.start_thread(10, 11);
+    const auto told = [&](std::string_view event) {
+        return chronicle.last_event("thread_start",
+                                    [&](std::string_view name, const Json&) { return name == event; });
+    };
+    REQUIRE(groups.attach(people, {{process}, {a}}).result());
+    REQUIRE(groups.attach(people, {{}, {b}, grouping::Vanished::refuse, {thread}}).result());
+    CHECK(host.mask(thread) == "1");
+    CHECK(intents() == 0);
+    const Json event = told("thread-attached");
+    REQUIRE(event.is_object());
+    CHECK(event["moved"][0]["tid"] == 11);
+    CHECK(event["moved"][0]["place"] == Json{{"compute", "/b"}});
+    // Its process is moved, and it is taken home: cut off before the commit.
+    grouping::Relocation whole{process, *people.places(process), *people.places(process)};
+    const GroupId root = host.trees().hierarchy(compute)->root;
+    whole.to[compute.value] = root;
+    grouping::Relocation part{process, {}, {}, thread};
+    part.from[compute.value] = b;
+    part.to[compute.value] = root;
+    const std::vector<grouping::Relocation> moves{whole, part};
+    REQUIRE(groups.intend(moves));
+    people.move(process, whole.to);
+    people.move(thread, part.to);
+    REQUIRE(host.set_affinity(process, *base::parse_cpu_list("0-3"), {}));
+    CHECK(host.threads_.empty());
+    groups.settle_placements(recorded(), people);
+    CHECK(place(10) == a);
+    CHECK(host.threads_.members(b) == std::vector<base::ThreadId>{thread});
+    CHECK(host.mask(10) == "0");
+    CHECK(host.mask(thread) == "1");
+    CHECK(intents() == 0);
 }
 
 TEST_CASE_METHOD(Fixture,

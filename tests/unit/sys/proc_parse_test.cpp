@@ -85,6 +85,13 @@ TEST_CASE("ignored signals of a status file") {
     CHECK(sys::ignores_signal("Name:\tx\nSigIgn:\t", SIGCHLD) == std::nullopt);
 }
 
+TEST_CASE("the process of a thread") {
+    CHECK(sys::process_of("Name:\tx\nTgid:\t71\nNgid:\t0\n") == 71);
+    CHECK(sys::process_of("Name:\tTgid:\t5\n") == 0);
+    CHECK(sys::process_of("Name:\tx\nTgid:\t") == 0);
+    CHECK(sys::process_of("") == 0);
+}
+
 TEST_CASE("the users of a process") {
     const auto users = sys::users_of("Name:\tx y\nUid:\t1000\t0\t1001\t1002\nGid:\t5\t5\t5\t5\n");
     REQUIRE(users.has_value());

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -137,22 +138,45 @@ TEST_CASE("affinity is adapted for those threads only that need it") {
     pinned.wait(0);
     REQUIRE(affinity.set_thread(pinned, last));
 
-    CHECK(affinity.adapt_process(*self, {}, *all));
+    CHECK(affinity.adapt_process(*self, {}, *all, {}));
     CHECK(affinity.get(pinned)->format() == last.format());
     CHECK(affinity.get(0)->format() == all->format());
-    CHECK(affinity.adapt_process(*self, *all, *all));
+    CHECK(affinity.adapt_process(*self, *all, *all, {}));
     CHECK(affinity.get(pinned)->format() == last.format());
-    CHECK(affinity.adapt_process(*self, {}, first));  // both have a CPU outside
+    CHECK(affinity.adapt_process(*self, {}, first, {}));  // both have a CPU outside
     CHECK(affinity.get(pinned)->format() == first.format());
     CHECK(affinity.get(0)->format() == first.format());
     REQUIRE(affinity.set_thread(pinned, last));
-    CHECK(affinity.adapt_process(*self, first, *all));  // who had the whole old set gets the whole new one
+    CHECK(
+        affinity.adapt_process(*self, first, *all, {}));  // who had the whole old set gets the whole new one
     CHECK(affinity.get(pinned)->format() == last.format());
     CHECK(affinity.get(0)->format() == all->format());
-    CHECK(affinity.adapt_process({self->pid, self->start_time + 1}, {}, *all).error().code == ESRCH);
+    CHECK(affinity.adapt_process({self->pid, self->start_time + 1}, {}, *all, {}).error().code == ESRCH);
+
+    // A thread that is named is left out, and can be set by itself; by its start time, not its number alone.
+    const auto thread = sys::identify_thread(*files, pinned);
+    REQUIRE(thread);
+    CHECK(thread->process == *self);
+    CHECK(sys::identify_thread(*files, self->pid)->start_time == self->start_time);
+    CHECK(affinity.set_process(*self, first, std::array{*thread}));
+    CHECK(affinity.adapt_process(*self, {}, first, std::array{*thread}));
+    CHECK(affinity.get(pinned)->format() == last.format());
+    CHECK(affinity.get(0)->format() == first.format());
+    CHECK(affinity.set(*thread, *all));
+    CHECK(affinity.get(*thread)->format() == all->format());
+    auto another = *thread;
+    ++another.start_time;
+    CHECK(affinity.set(another, first).error().code == ESRCH);
+    CHECK(affinity.get(another).error().code == ESRCH);
+    CHECK(affinity.set_process(*self, first, std::array{another}));
+    CHECK(affinity.get(pinned)->format() == first.format());
+    CHECK(sys::is_running(*files, *thread));
+    CHECK_FALSE(sys::is_running(*files, another));
+    CHECK(affinity.set_process(*self, *all, {}));
     stop.test_and_set();
     stop.notify_all();
     narrow.join();
+    CHECK(sys::identify_thread(*files, 0).error().code == ESRCH);
 }
 
 TEST_CASE("affinity reaches every thread of a process") {
@@ -175,20 +199,20 @@ TEST_CASE("affinity reaches every thread of a process") {
     one.insert(all->numbers().back());
     const auto self = sys::identify(*files, ::getpid());
     REQUIRE(self);
-    CHECK(affinity.set_process(*self, one));
+    CHECK(affinity.set_process(*self, one, {}));
     const auto tasks = files->tasks(::getpid());
     REQUIRE(tasks);
     CHECK(tasks->size() >= 5);
     for (const pid_t task : *tasks) {
         CHECK(affinity.get(task)->format() == one.format());
     }
-    CHECK(affinity.set_process(*self, *all));
+    CHECK(affinity.set_process(*self, *all, {}));
     stop.test_and_set();
     stop.notify_all();
     for (auto& thread : threads) {
         thread.join();
     }
-    CHECK(affinity.set_process({self->pid, self->start_time + 1}, one).error().code == ESRCH);
+    CHECK(affinity.set_process({self->pid, self->start_time + 1}, one, {}).error().code == ESRCH);
 }
 
 TEST_CASE("affinity of a process with one thread") {
@@ -202,8 +226,8 @@ TEST_CASE("affinity of a process with one thread") {
     Child child;
     const auto identity = sys::identify(*files, child.pid());
     REQUIRE(identity);
-    CHECK(affinity.set_process(*identity, one));
+    CHECK(affinity.set_process(*identity, one, {}));
     CHECK(affinity.get(child.pid())->format() == one.format());
-    CHECK(affinity.set_process({identity->pid, identity->start_time + 1}, *all).error().code == ESRCH);
+    CHECK(affinity.set_process({identity->pid, identity->start_time + 1}, *all, {}).error().code == ESRCH);
     CHECK(affinity.get(child.pid())->format() == one.format());
 }
