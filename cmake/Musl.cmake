@@ -1,7 +1,8 @@
 # musl for gpc-exec, which lies between every start and its service: its start-up takes a quarter of the time of
 # glibc's, which asks the processor for its features (in a virtual machine every such question leaves the guest;
-# docs/why/cost.md has the figures). And for gpc-init, which is always there: it needs half the memory. Debian's musl-tools brings the library and the specs; libstdc++'s headers are
-# used without the library. Where that does not work, or with the sanitizers, glibc serves as well.
+# docs/why/cost.md has the figures). And for gpc-init, which is always there: it needs half the memory. Debian's
+# musl-tools brings the library and the specs; libstdc++'s headers are used without the library. Where that does not
+# work, or with the sanitizers, glibc serves as well.
 #
 #   gpcsup_use_musl(PROGRAM)
 

@@ -367,7 +367,8 @@ void Forest::hold(GroupId id, std::string_view controller, std::string_view why)
 
 void Forest::drop_hold(GroupId id, std::string_view controller) {
     if (Group* held = group(id)) {
-        if (held->holders.edit().erase(std::string(controller)) > 0 && held->holders.empty()) {
+        if (!held->holders.empty() && held->holders.edit().erase(std::string(controller)) > 0 &&
+            held->holders.empty()) {
             release_candidates_.add(id);
         }
         finish_dying(id);
