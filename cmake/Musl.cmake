@@ -1,7 +1,8 @@
 # musl for gpc-exec, which lies between every start and its service: its start-up takes a quarter of the time of
 # glibc's, which asks the processor for its features (in a virtual machine every such question leaves the guest;
-# docs/why/cost.md has the figures). Debian's musl-tools brings the library and the specs; libstdc++'s headers are
-# used without the library. Where that does not work, or with the sanitizers, glibc serves as well.
+# docs/why/cost.md has the figures). And for gpc-init, which is always there: it needs half the memory. Debian's
+# musl-tools brings the library and the specs; libstdc++'s headers are used without the library. Where that does not
+# work, or with the sanitizers, glibc serves as well.
 #
 #   gpcsup_use_musl(PROGRAM)
 
@@ -38,9 +39,9 @@ if(EXISTS ${GPCSUP_MUSL_SPECS} AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT GP
               CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON)
 endif()
 if(GPCSUP_MUSL)
-  message(STATUS "gpc-exec is linked with musl")
+  message(STATUS "gpc-exec and gpc-init are linked with musl")
 elseif(NOT GPCSUP_SANITIZE)
-  message(STATUS "gpc-exec is linked with glibc: starts cost more (musl-tools is missing or does not fit)")
+  message(STATUS "gpc-exec and gpc-init are linked with glibc: starts cost more, and so does the memory (musl-tools is missing or does not fit)")
 endif()
 
 function(gpcsup_use_musl program)

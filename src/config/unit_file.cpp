@@ -67,7 +67,7 @@ class UnitReader {
             check_whole(main_file);
         }
         for (const LocatedSetting& limit : unit_.limits) {
-            unit_.declaration.limits.push_back({limit.attribute, limit.value});
+            unit_.declaration.limits.edit().push_back({limit.attribute, limit.value});
         }
         return std::move(unit_);
     }
@@ -133,8 +133,8 @@ class UnitReader {
                 problem(entry.value.place, key, parts.error().message());
             } else {
                 const bool closed = path.size() > 1 && path.ends_with('/');  // "/acme/" is "/acme"
-                unit_.declaration.place.insert_or_assign(entry.key,
-                                                         path.substr(0, path.size() - (closed ? 1 : 0)));
+                unit_.declaration.place.edit().insert_or_assign(
+                    entry.key, path.substr(0, path.size() - (closed ? 1 : 0)));
                 unit_.places.insert_or_assign(key, entry.place);
             }
         }
@@ -182,7 +182,7 @@ class UnitReader {
             added = std::move(all);
         } else if (row.type == SettingType::map) {
             auto& added = std::get<std::map<std::string, std::string>>(value);
-            auto all = unit_.declaration.environment;  // the only map there is
+            auto all = *unit_.declaration.environment;  // the only map there is
             all.merge(std::map(added));
             for (auto& [name, text] : added) {
                 all[name] = text;
@@ -193,10 +193,10 @@ class UnitReader {
 
     const std::vector<std::string>& edges(std::string_view key) const {
         const units::Edges& depends = unit_.declaration.depends;
-        const std::pair<std::string_view, const std::vector<std::string>*> lists[] = {
+        const std::pair<std::string_view, const units::Words*> lists[] = {
             {"requires", &depends.requires_}, {"wants", &depends.wants},   {"binds", &depends.binds},
             {"after", &depends.after},        {"before", &depends.before}, {"conflicts", &depends.conflicts}};
-        return *std::ranges::find(lists, key, [](const auto& list) { return list.first; })->second;
+        return **std::ranges::find(lists, key, [](const auto& list) { return list.first; })->second;
     }
 
     void check_controllers(const Node& list) {

@@ -65,7 +65,7 @@ constexpr CoreRow rows[] = {
     {{"release_agent", AttributeType::text, Access::read_write, "", "",
       "Of a hierarchy's root: the program that is run for groups with notify_on_release; \"\" = none",
       check_agent},
-     [](const Group& group) { return Value{group.release_agent}; },
+     [](const Group& group) { return Value{*group.release_agent}; },
      [](Group& group, const Value& value) { group.release_agent = std::get<std::string>(value); },
      Roots::only},
     {{"frozen", AttributeType::boolean, Access::read_only, "", "false",

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,7 +18,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/lasting_memory.h"
 #include "base/result.h"
+#include "base/sparse.h"
 #include "grouping/ids.h"
 
 namespace gpcsup::grouping {
@@ -39,11 +42,12 @@ struct Group {
     std::uint32_t descendants = 0;    // groups below that are not dying
     std::optional<std::uint64_t> max_depth;  // levels that may be below; none = any number
     std::optional<std::uint64_t> max_descendants;
-    std::optional<std::uint32_t> owner;          // uid to whom the groups below are delegated; none = nobody
-    std::string release_agent;                   // of a root: the program that is told; empty = none
-    bool frozen = false;                         // somebody asked for it here
-    bool frozen_effective = false;               // here or above: its members are to stand still
-    std::map<std::string, std::string> holders;  // controller → why, while it holds a reference
+    std::optional<std::uint32_t> owner;       // uid to whom the groups below are delegated; none = nobody
+    base::Sparse<std::string> release_agent;  // of a root: the program that is told; empty = none
+    bool frozen = false;                      // somebody asked for it here
+    bool frozen_effective = false;            // here or above: its members are to stand still
+    // Controller → why, while it holds a reference.
+    base::Sparse<std::map<std::string, std::string>> holders;
 
     [[nodiscard]] std::uint32_t processes_below() const { return populated - threads_below; }  // and here
 };
@@ -205,12 +209,13 @@ class Forest {
     enum class Member : std::uint8_t { process, thread };
     void count_member(GroupId place, Member kind, int change);
     std::array<std::optional<Hierarchy>, max_hierarchies> hierarchies_;
-    std::unordered_map<GroupId, Group> groups_;
-    std::map<ChildKey, GroupId, ChildOrder> by_name_;
-    std::deque<Row> rows_;                // a deque: places() hands out references
-    std::deque<MembershipId> free_rows_;  // the longest free is used first
-    std::deque<Claim> unclaimed_;         // interned, perhaps not yet acquired
-    std::map<Places, MembershipId> by_places_;
+    std::pmr::unordered_map<GroupId, Group> groups_{base::lasting_memory()};
+    std::pmr::map<ChildKey, GroupId, ChildOrder> by_name_{base::lasting_memory()};
+    std::pmr::deque<Row> rows_{base::lasting_memory()};  // a deque: places() hands out references
+    std::deque<MembershipId> free_rows_;                 // the longest free is used first
+    // Interned, perhaps not yet acquired.
+    std::pmr::deque<Claim> unclaimed_{base::lasting_memory()};
+    std::pmr::map<Places, MembershipId> by_places_{base::lasting_memory()};
     std::vector<GroupId> emptied_;
     // Groups that something happened to: each once, in the order in which it first happened.
     struct Marks {

@@ -368,13 +368,14 @@ void Forest::finish_dying(GroupId id) {
 
 void Forest::hold(GroupId id, std::string_view controller, std::string_view why) {
     if (Group* held = group(id)) {
-        held->holders[std::string(controller)] = why;
+        held->holders.edit()[std::string(controller)] = why;
     }
 }
 
 void Forest::drop_hold(GroupId id, std::string_view controller) {
     if (Group* held = group(id)) {
-        if (held->holders.erase(std::string(controller)) > 0 && held->holders.empty()) {
+        if (!held->holders.empty() && held->holders.edit().erase(std::string(controller)) > 0 &&
+            held->holders.empty()) {
             release_candidates_.add(id);
         }
         finish_dying(id);

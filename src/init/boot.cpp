@@ -43,7 +43,7 @@ constexpr ApiMount api_mounts[] = {
 bool is_mounted(const ApiMount& mount) {
     if (mount.magic != 0) {
         struct statfs about {};
-        return statfs(mount.place, &about) == 0 && about.f_type == mount.magic;
+        return statfs(mount.place, &about) == 0 && static_cast<long>(about.f_type) == mount.magic;
     }
     struct stat here {};
     struct stat above {};

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,8 +111,8 @@ int main(int count, char** arguments) {
     init::State* state = init::inherit_state(arguments, environ);
     const bool first = state == nullptr;
     if (first) {
-        close_range(STDERR_FILENO + 1, ~0u,
-                    CLOSE_RANGE_CLOEXEC);  // what we were started with is not our helpers' business
+        // What we were started with is not our helpers' business. (musl has no function for it.)
+        syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
         const init::Role role = getpid() == 1 ? init::prepare_system() : init::Role::subreaper;
         state = init::create_state();
         if (state == nullptr) {

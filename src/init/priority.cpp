@@ -2,6 +2,8 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace gpcsup::init {
 
@@ -9,6 +11,12 @@ namespace {
 
 constexpr int priority = 2;  // gpc-enforce has 1
 constexpr rlim_t longest_round_us = 500'000;
+
+// The kernel's own call: musl does not do scheduling policies. Refused: it does without.
+void set_policy(int policy, int level) {
+    const sched_param parameter{level};
+    syscall(SYS_sched_setscheduler, 0, policy | SCHED_RESET_ON_FORK, &parameter);
+}
 
 }  // namespace
 
@@ -18,15 +26,13 @@ void raise_priority(State& state) {
     if (bounded.rlim_cur > longest_round_us) {
         bounded.rlim_cur = longest_round_us;
     }
-    const sched_param parameter{priority};
     if (setrlimit(RLIMIT_RTTIME, &bounded) == 0) {
-        sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameter);  // refused: it does without
+        set_policy(SCHED_FIFO, priority);
     }
 }
 
 void lower_priority() {
-    const sched_param parameter{0};
-    sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &parameter);
+    set_policy(SCHED_OTHER, 0);
 }
 
 void restore_limits(const State& state) {

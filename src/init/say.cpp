@@ -77,8 +77,12 @@ void announce(const char* format, ...) {
 }
 
 const char* error_text(int code) {
+#ifdef __GLIBC__
     const char* text = strerrordesc_np(code);
     return text != nullptr ? text : "unknown error";
+#else
+    return strerror(code);  // musl's has no buffer
+#endif
 }
 
 }  // namespace gpcsup::init

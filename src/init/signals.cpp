@@ -2,9 +2,11 @@
 
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,6 +24,26 @@ constexpr Nanoseconds insist_window = 2 * second;
 constexpr unsigned insist_count = 7;
 constexpr std::size_t handler_stack_size = 65536;
 constexpr int given_up_status = 70;
+
+// Signals as the kernel has them: a C library keeps two or three to itself, leaves them out of every set and
+// refuses to speak of them. One of those would end a gpc-init that is not PID 1.
+using KernelSet = std::uint64_t;
+constexpr int last_signal = 64;
+
+struct KernelAction {
+    void (*handler)(int) = SIG_DFL;
+    unsigned long flags = 0;
+    void (*restorer)() = nullptr;
+    KernelSet mask = 0;
+};
+
+constexpr KernelSet only(int number) {
+    return KernelSet{1} << (number - 1);
+}
+
+void set_mask(const KernelSet& mask) {
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
+}
 
 State* the_state;
 alignas(16) char handler_stack[handler_stack_size];
@@ -95,13 +117,13 @@ int take_signals(State& state) {
     // A parent that ignored SIGCHLD would have the kernel reap everything behind our back.
     signal(SIGCHLD, SIG_DFL);
     install_fatal_handlers();
-    sigset_t mask;
-    sigfillset(&mask);
+    KernelSet mask = ~KernelSet{0};
     for (int number : fatal_signals) {
-        sigdelset(&mask, number);
+        mask &= ~only(number);
     }
-    sigprocmask(SIG_SETMASK, &mask, nullptr);
-    int descriptor = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    set_mask(mask);
+    const int descriptor =
+        static_cast<int>(syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK));
     if (descriptor < 0) {
         say("cannot make the signal descriptor: %s", error_text(errno));
     }
@@ -109,12 +131,11 @@ int take_signals(State& state) {
 }
 
 void restore_signals() {
-    for (int number = 1; number < NSIG; ++number) {
-        signal(number, SIG_DFL);
+    constexpr KernelAction ordinary;
+    for (int number = 1; number <= last_signal; ++number) {
+        syscall(SYS_rt_sigaction, number, &ordinary, nullptr, sizeof ordinary.mask);
     }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    set_mask(0);
 }
 
 SignalNews read_signals(int descriptor) {

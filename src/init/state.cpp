@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -116,7 +117,7 @@ void give_back(char** arguments, char** environment) {
         }
     }
     environment[kept] = nullptr;
-    execveat(image, "", arguments, environment, AT_EMPTY_PATH);
+    syscall(SYS_execveat, image, "", arguments, environment, AT_EMPTY_PATH);  // musl has no wrapper
     say("cannot: %s", error_text(errno));
 }
 

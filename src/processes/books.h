@@ -16,9 +16,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory_resource>
 #include <unordered_map>
 #include <vector>
 
+#include "base/lasting_memory.h"
 #include "grouping/forest.h"
 #include "processes/table_layout.h"
 #include "processes/transaction.h"
@@ -77,7 +79,7 @@ class Books {
     void merge_if_double(std::uint32_t book);
     grouping::Forest& forest_;
     SharedTable& shared_;
-    std::map<grouping::Places, std::uint32_t> by_places_;
+    std::pmr::map<grouping::Places, std::uint32_t> by_places_{base::lasting_memory()};
     std::vector<std::uint32_t> references_;
     std::vector<std::uint32_t> free_;
 };

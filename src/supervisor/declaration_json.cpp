@@ -59,12 +59,16 @@ struct Writer {
             json[key] = static_cast<int>(member);
         } else if constexpr (std::is_same_v<Member, base::Duration>) {
             json[key] = member.count();
-        } else if constexpr (std::is_same_v<Member, std::vector<units::Setting>>) {
+        } else if constexpr (std::is_same_v<Member, base::Sparse<std::vector<units::Setting>>>) {
             for (const units::Setting& setting : member) {
                 json[key].push_back({setting.attribute, setting.value});
             }
         } else if constexpr (requires { member.has_value(); }) {
             if (member) {
+                json[key] = *member;
+            }
+        } else if constexpr (requires { *member; }) {  // base::Sparse
+            if (!member.empty()) {
                 json[key] = *member;
             }
         } else if constexpr (requires { member.empty(); }) {
@@ -89,12 +93,14 @@ struct Reader {
             member = static_cast<Member>(found->template get<int>());
         } else if constexpr (std::is_same_v<Member, base::Duration>) {
             member = base::Duration(found->template get<std::int64_t>());
-        } else if constexpr (std::is_same_v<Member, std::vector<units::Setting>>) {
+        } else if constexpr (std::is_same_v<Member, base::Sparse<std::vector<units::Setting>>>) {
             for (const Json& pair : *found) {
-                member.push_back({pair.at(0), pair.at(1)});
+                member.edit().push_back({pair.at(0), pair.at(1)});
             }
         } else if constexpr (requires { member.has_value(); }) {
             member = found->template get<typename Member::value_type>();
+        } else if constexpr (requires { member.edit(); }) {
+            found->get_to(member.edit());
         } else {
             member = found->template get<Member>();
         }

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <map>
+#include <memory_resource>
 #include <string>
 
+#include "base/lasting_memory.h"
 #include "supervisor/keeper_link.h"
 
 namespace gpcsup::supervisor {
@@ -34,7 +36,7 @@ class LogPipes {
     void forget(std::uint32_t number);
 
     KeeperLink& keeper_;
-    std::map<std::string, Pipe, std::less<>> pipes_;
+    std::pmr::map<std::string, Pipe, std::less<>> pipes_{base::lasting_memory()};
     std::uint32_t last_number_ = 0;
 };
 

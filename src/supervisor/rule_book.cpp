@@ -54,17 +54,17 @@ grouping::Subject RuleBook::before_start(const units::Declaration& unit, const s
         subject.gid = getgid();
         subject.groups = our_groups();
     } else {
-        const grouping::Who user = grouping::parse_who(unit.user);
+        const grouping::Who user = grouping::parse_who(*unit.user);
         subject.user = user.name;
         subject.uid = user.number ? user.number : accounts_.user_number(user.name);
         const auto name = subject.uid ? accounts_.user_name(*subject.uid) : std::nullopt;
-        subject.groups = accounts_.groups_of(name.value_or(unit.user));
+        subject.groups = accounts_.groups_of(name.value_or(*unit.user));
         if (!subject.groups.empty()) {
             subject.gid = subject.groups.front();
         }
     }
     if (!unit.group.empty()) {
-        const grouping::Who group = grouping::parse_who(unit.group);
+        const grouping::Who group = grouping::parse_who(*unit.group);
         subject.group = group.name;
         subject.gid = group.number ? group.number : accounts_.group_number(group.name);
     }

@@ -24,14 +24,14 @@ base::Result<RunRequest> parse_run_request(std::string_view text) {
         unit.user = json.value("user", "");
         unit.terminal = json.value("terminal", false);
         for (const auto& [attribute, value] : json.value("limits", std::map<std::string, std::string>())) {
-            unit.limits.push_back({attribute, value});
+            unit.limits.edit().push_back({attribute, value});
         }
         for (const std::string& group : json.value("groups", std::vector<std::string>())) {
             auto address = grouping::split_address(group);
             if (!address) {
                 return base::pass(address);
             }
-            unit.place[std::string(address->hierarchy)] = address->path;
+            unit.place.edit()[std::string(address->hierarchy)] = address->path;
         }
         request.token = json.value("token", std::uint64_t{0});
         if (json.value("detach", false)) {

@@ -204,10 +204,10 @@ void Services::carry_out(const units::Action& action) {
             return start(action.unit);
         case ActionKind::run_stop_command:
             let_go(group);
-            run_command(action.unit, unit->stop_command);
+            run_command(action.unit, *unit->stop_command);
             break;
         case ActionKind::run_reload_command:
-            run_command(action.unit, unit->reload_command);
+            run_command(action.unit, *unit->reload_command);
             break;
         case ActionKind::send_stop_signal:
             let_go(group);

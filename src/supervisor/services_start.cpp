@@ -86,7 +86,7 @@ void Services::fail_start(const std::string& unit, const base::Error& error) {
 base::Result<> Services::set_filter(const units::Declaration& unit, const grouping::Places& places, Role role,
                                     std::uint64_t intent, launch::LaunchRequest& request) {
     Live& live = live_[unit.name];
-    auto classes = parts_.controllers.traps(places, unit.enforce);
+    auto classes = parts_.controllers.traps(places, *unit.enforce);
     if (!classes) {
         return base::pass(classes);
     }
@@ -104,7 +104,7 @@ base::Result<> Services::set_filter(const units::Declaration& unit, const groupi
         live.command_domain = domain;
     } else {
         live.domain = domain;
-        live.trapped = unit.enforce;
+        live.trapped = *unit.enforce;
         for (const controllers::Requirement& one : parts_.controllers.required(places)) {
             live.trapped.emplace_back(one.controller);
         }
@@ -179,7 +179,7 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     Live& live = live_[unit.name];
     launch::LaunchRequest request;
     request.environment = service_environment(unit, parts_.here);
-    auto executable = find_executable(command.front(), request.environment, unit.directory);
+    auto executable = find_executable(command.front(), request.environment, *unit.directory);
     if (!executable) {
         if (role == Role::main) {
             live.exec_failure = ExecFailure{"execute", executable.error().code};
@@ -193,13 +193,13 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     }
     request.executable = *executable;
     request.arguments = command;
-    request.directory = unit.directory;
-    if (const auto uid = numeric_user(unit.user)) {
+    request.directory = *unit.directory;
+    if (const auto uid = numeric_user(*unit.user)) {
         request.uid = *uid;
     } else {
-        request.user = unit.user;
+        request.user = *unit.user;
     }
-    request.group = unit.group;
+    request.group = *unit.group;
     request.names_helper = names_program_;
     request.nice = unit.nice.value_or(0);
     request.umask = unit.umask.value_or(wire::no_id);
@@ -277,10 +277,10 @@ void Services::exec_settled(const std::string& unit) {
         if (failure->step == wire::ExecStep::execute && declaration != nullptr) {
             what = "execute " + declaration->command.front();
         } else if (failure->step == wire::ExecStep::directory && declaration != nullptr) {
-            what = "directory " + declaration->directory;
+            what = "directory " + *declaration->directory;
         } else if (failure->step == wire::ExecStep::names && declaration != nullptr) {
-            what = "user " + declaration->user +
-                   (declaration->group.empty() ? "" : " or group " + declaration->group);
+            what = "user " + *declaration->user +
+                   (declaration->group.empty() ? "" : " or group " + *declaration->group);
         }
         parts_.engine.exec_failed(unit, what + ": " + error_text(failure->error), now());
     } else {

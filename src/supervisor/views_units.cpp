@@ -153,7 +153,7 @@ units::Audience Views::audience_of(const control::Caller& caller, const units::D
     if (audience_of(caller) == units::Audience::owner || unit.user.empty()) {
         return audience_of(caller);
     }
-    const grouping::Who user = grouping::parse_who(unit.user);
+    const grouping::Who user = grouping::parse_who(*unit.user);
     const auto uid = user.number ? user.number : accounts_.user_number(user.name);
     return uid == caller.uid ? units::Audience::owner : units::Audience::everybody;
 }

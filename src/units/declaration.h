@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "base/sparse.h"
 
 namespace gpcsup::units {
 
@@ -32,13 +33,18 @@ struct StartLimit {  // at most `starts` starts within `window`, then the unit f
 inline constexpr unsigned unlimited_starts = 0xffffffff;             // start_limit = "max"
 inline constexpr base::Duration no_timeout = base::Duration::max();  // start_timeout = "max"
 
+// Mostly empty: a machine has a thousand declarations, and few of them say all that can be said.
+using Words = base::Sparse<std::vector<std::string>>;
+using Table = base::Sparse<std::map<std::string, std::string>>;
+using Text = base::Sparse<std::string>;
+
 struct Edges {  // names as written; INTERFACE.md has the table of what each edge does
-    std::vector<std::string> requires_;
-    std::vector<std::string> wants;
-    std::vector<std::string> binds;
-    std::vector<std::string> after;
-    std::vector<std::string> before;
-    std::vector<std::string> conflicts;
+    Words requires_;
+    Words wants;
+    Words binds;
+    Words after;
+    Words before;
+    Words conflicts;
 
     bool operator==(const Edges&) const = default;
 };
@@ -57,8 +63,8 @@ struct Declaration {
 
     ServiceType type = ServiceType::simple;
     std::vector<std::string> command;
-    std::vector<std::string> stop_command;    // empty = SIGTERM
-    std::vector<std::string> reload_command;  // empty = SIGHUP
+    Words stop_command;    // empty = SIGTERM
+    Words reload_command;  // empty = SIGHUP
     RestartPolicy restart = RestartPolicy::on_failure;
     base::Duration restart_delay = std::chrono::milliseconds(100);
     base::Duration restart_delay_max = std::chrono::seconds(30);
@@ -67,22 +73,22 @@ struct Declaration {
     base::Duration start_timeout = std::chrono::seconds(90);
     base::Duration stop_timeout = std::chrono::seconds(10);
     std::string stop_signal = "TERM";
-    std::string user;
-    std::string group;
-    std::map<std::string, std::string> environment;
+    Text user;
+    Text group;
+    Table environment;
     bool environment_only = false;  // and nothing that is inherited (release agents)
-    std::string directory;
+    Text directory;
     std::optional<int> nice;
     std::optional<unsigned> umask;
-    std::vector<std::string> enforce;  // controllers whose calls are trapped from the start, limit or not
+    Words enforce;  // controllers whose calls are trapped from the start, limit or not
     bool no_new_privileges = false;
     bool terminal = false;  // stdin, stdout, stderr are the console (a getty, an emergency shell)
 
-    std::map<std::string, std::string> place;  // hierarchy (or controller) → group path
-    std::vector<Setting> limits;               // on a group of the unit's own under its place
+    Table place;                                // hierarchy (or controller) → group path
+    base::Sparse<std::vector<Setting>> limits;  // on a group of the unit's own under its place
 
     Edges depends;
-    std::vector<std::string> wanted_by;  // empty = default
+    Words wanted_by;  // empty = default
     bool enabled = true;
     bool masked = false;
 

@@ -37,40 +37,40 @@ std::string print_duration(base::Duration duration) {
 }
 
 // Each assign_… below is a template on the member, so that a row stays one line.
-template <std::string Declaration::*member>
+template <auto member>
 Result<> assign_text(Declaration& declaration, const SettingValue& value) {
     declaration.*member = std::get<std::string>(value);
     return {};
 }
 
-template <std::string Declaration::*member>
+template <auto member>
 std::string print_text(const Declaration& declaration) {
     return declaration.*member;
 }
 
-template <bool Declaration::*member>
+template <auto member>
 Result<> assign_flag(Declaration& declaration, const SettingValue& value) {
     declaration.*member = std::get<bool>(value);
     return {};
 }
 
-template <bool Declaration::*member>
+template <auto member>
 std::string print_flag_of(const Declaration& declaration) {
     return declaration.*member ? "true" : "false";
 }
 
-template <std::vector<std::string> Declaration::*member>
+template <auto member>
 Result<> assign_list(Declaration& declaration, const SettingValue& value) {
     declaration.*member = std::get<std::vector<std::string>>(value);
     return {};
 }
 
-template <std::vector<std::string> Declaration::*member>
+template <auto member>
 std::string print_list_of(const Declaration& declaration) {
     return print_list(declaration.*member);
 }
 
-template <std::vector<std::string> Declaration::*member>
+template <auto member>
 Result<> assign_command(Declaration& declaration, const SettingValue& value) {
     const auto& words = std::get<std::vector<std::string>>(value);
     if (words.empty() || words.front().empty()) {
@@ -113,7 +113,7 @@ std::string print_duration_of(const Declaration& declaration) {
     return print_duration(declaration.*member);
 }
 
-template <std::vector<std::string> Edges::*member>
+template <auto member>
 Result<> assign_edges(Declaration& declaration, const SettingValue& value) {
     const auto& names = std::get<std::vector<std::string>>(value);
     for (const std::string& name : names) {
@@ -126,7 +126,7 @@ Result<> assign_edges(Declaration& declaration, const SettingValue& value) {
     return {};
 }
 
-template <std::vector<std::string> Edges::*member>
+template <auto member>
 std::string print_edges(const Declaration& declaration) {
     return print_list(declaration.depends.*member);
 }
@@ -217,7 +217,7 @@ Result<> assign_stop_signal(Declaration& declaration, const SettingValue& value)
     return {};
 }
 
-template <std::string Declaration::*member>
+template <auto member>
 Result<> assign_account(Declaration& declaration, const SettingValue& value) {
     const auto& name = std::get<std::string>(value);
     if (name.find_first_of(std::string_view("/: \t\n\0", 6)) != std::string::npos) {

@@ -103,6 +103,19 @@ TEST_CASE("a stopped helper is replaced at once") {
     CHECK(process_state(part->pid()) == "");
 }
 
+TEST_CASE("the signals that a C library keeps to itself do not end it either") {
+    Instance init;
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    for (const int number : {32, 33, 34}) {  // glibc keeps the first two, musl all three
+        REQUIRE(kill(init.pid(), number) == 0);
+    }
+    kill(part.pid(), SIGKILL);
+    Part next(init.await_helper("gpcsupd"));
+    CHECK(next.generation() == 2);
+}
+
 TEST_CASE("a helper that fails before it is ready is tried more and more slowly, then given up") {
     const uid_t user = GENERATE(from_range(identities()));
     const auto before = std::chrono::steady_clock::now();

@@ -60,9 +60,9 @@ requires = ["network"]
     CHECK(cache.kind == units::UnitKind::service);
     CHECK(cache.type == units::ServiceType::notify);
     CHECK(cache.command.size() == 5);
-    CHECK(cache.place.at("tenant") == "/acme");
+    CHECK(cache.place->at("tenant") == "/acme");
     REQUIRE(cache.limits.size() == 1);
-    CHECK(cache.limits[0] == units::Setting{"numtasks.limit", "16"});
+    CHECK(cache.limits->at(0) == units::Setting{"numtasks.limit", "16"});
     CHECK(cache.depends.requires_ == std::vector<std::string>{"network"});
     CHECK(cache.restart == units::RestartPolicy::on_failure);
     CHECK(units::was_given(cache, *units::find_setting("service", "type")));
@@ -112,7 +112,7 @@ conflicts = ["f"]
     CHECK(web.reload_command == std::vector<std::string>{"/bin/reload", "now"});
     CHECK(web.start_timeout == units::no_timeout);
     CHECK(web.stop_signal == "QUIT");
-    CHECK(web.environment.at("B.C") == "2");
+    CHECK(web.environment->at("B.C") == "2");
     CHECK(web.nice == -5);
     CHECK(web.umask == 027U);
     CHECK(web.limits.size() == 3);

@@ -190,8 +190,8 @@ TEST_CASE_METHOD(Fixture, "a hold is taken anew by the controller after a restar
     CHECK(gone[0].full_path == "tree:/left");
     CHECK(gone[0].dying);
     REQUIRE(fresh.trees().group(dying) != nullptr);
-    CHECK(fresh.trees().group(dying)->holders.at("lodger") == std::to_string(dying.value) + " lodgers");
-    CHECK(fresh.trees().group(living)->holders.contains("lodger"));
+    CHECK(fresh.trees().group(dying)->holders->at("lodger") == std::to_string(dying.value) + " lodgers");
+    CHECK(fresh.trees().group(living)->holders->contains("lodger"));
     test::lodgers_leave(fresh, dying);
     CHECK(successor.collect_empty().removed.size() == 1);
     test::lodgers_leave(fresh, living);

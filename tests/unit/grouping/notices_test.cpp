@@ -150,7 +150,7 @@ TEST_CASE_METHOD(Fixture, "who is populated again before its turn is dropped") {
 }
 
 TEST_CASE_METHOD(Fixture, "without an agent nobody waits") {
-    forest.group(root)->release_agent.clear();
+    forest.group(root)->release_agent = "";
     come_and_go(web);
     feed();
     CHECK(queue.waiting() == 0);

@@ -15,11 +15,11 @@ TEST_CASE("a declaration survives the journal") {
     unit.restart = units::RestartPolicy::always;
     unit.start_limit = {units::unlimited_starts, std::chrono::seconds(3)};
     unit.stop_timeout = units::no_timeout;
-    unit.environment = {{"A", "1"}};
+    unit.environment.edit() = {{"A", "1"}};
     unit.nice = -5;
     unit.umask = 022;
-    unit.place = {{"tenant", "/acme"}};
-    unit.limits = {{"numtasks.limit", "16"}};
+    unit.place.edit() = {{"tenant", "/acme"}};
+    unit.limits.edit() = {{"numtasks.limit", "16"}};
     unit.depends.after = {"network"};
     units::note_given(unit, *units::find_setting("service", "command"));
     units::note_given(unit, *units::find_setting("depends", "after"));

@@ -206,7 +206,7 @@ TEST_CASE("a held group is dying for a successor, too, until its holder lets it 
     Life second(first.memory());
     CHECK(second.groups() == Words{"unit:/", "tree:/", "tree:/held dying", "tree:/held"});
     CHECK(second.events("group-removed") == Words{"tree:/left"});
-    CHECK(second.host_.trees().group(held)->holders.at("lodger") == "2 lodgers");
+    CHECK(second.host_.trees().group(held)->holders->at("lodger") == "2 lodgers");
     const grouping::DeclaredTree live = live_tree(second.host_.trees(), second.set_);
     CHECK(std::ranges::count(live[0].groups, "/held", &grouping::DeclaredGroup::path) == 1);
     test::lodgers_leave(second.host_, held);

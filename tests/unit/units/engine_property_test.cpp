@@ -40,9 +40,9 @@ std::vector<Declaration> random_units(Dice& dice, unsigned count) {
         }
         for (unsigned edge = dice.below(4); edge > 0 && i > 0; --edge) {
             const std::string other = "u" + std::to_string(dice.below(i));
-            std::vector<std::string>* lists[] = {&unit.depends.requires_, &unit.depends.wants,
-                                                 &unit.depends.binds, &unit.depends.after};
-            lists[dice.below(4)]->push_back(other);
+            Words* lists[] = {&unit.depends.requires_, &unit.depends.wants, &unit.depends.binds,
+                              &unit.depends.after};
+            lists[dice.below(4)]->edit().push_back(other);
         }
         const std::string rival = "u" + std::to_string(dice.below(i + 1));
         const auto needed = [&](const std::vector<std::string>& list) {
@@ -50,7 +50,7 @@ std::vector<Declaration> random_units(Dice& dice, unsigned count) {
         };
         if (dice.one_in(8) && rival != unit.name && !needed(unit.depends.requires_) &&
             !needed(unit.depends.binds)) {
-            unit.depends.conflicts.push_back(rival);
+            unit.depends.conflicts.edit().push_back(rival);
         }
         units.push_back(std::move(unit));
     }

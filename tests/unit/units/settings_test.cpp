@@ -104,8 +104,8 @@ TEST_CASE("settings are assigned, checked and printed by their row") {
 TEST_CASE("effective settings say what is a default") {
     Declaration web = test::service("web");
     note_given(web, *find_setting("service", "command"));
-    web.place = {{"tenant", "/acme"}};
-    web.limits = {{"numtasks.limit", "16"}};
+    web.place.edit() = {{"tenant", "/acme"}};
+    web.limits.edit() = {{"numtasks.limit", "16"}};
     const auto all = effective_settings(web, Audience::owner);
     const auto find = [&](std::string_view key) {
         const auto found = std::ranges::find(all, key, &EffectiveSetting::key);
@@ -125,7 +125,7 @@ TEST_CASE("effective settings say what is a default") {
 
 TEST_CASE("command lines and environments are for the owner of a unit") {
     Declaration web = test::service("web");
-    web.environment = {{"PASSWORD", "hush"}};
+    web.environment.edit() = {{"PASSWORD", "hush"}};
     std::set<std::string> hidden;
     for (const EffectiveSetting& one : effective_settings(web, Audience::owner)) {
         hidden.insert(one.key);
@@ -146,8 +146,8 @@ TEST_CASE("differences name the keys and what they need to take effect") {
     CHECK(differences(before, after).empty());
     after.restart = RestartPolicy::always;
     after.command.push_back("-v");
-    after.place["tenant"] = "/acme";
-    after.limits.push_back({"numtasks.limit", "5"});
+    after.place.edit()["tenant"] = "/acme";
+    after.limits.edit().push_back({"numtasks.limit", "5"});
     const auto found = differences(before, after);
     REQUIRE(found.size() == 4);
     CHECK(found[0].key == "service.command");
