@@ -248,7 +248,15 @@ class Controller {
         return {};
     }  // for `enforce = [...]`
 
-    // The machine changed (CPU hotplug): bring what is effective up to date.
+    // Why what the group says is not enforced for this process, whatever of its calls is trapped; for status.
+    [[nodiscard]] virtual std::optional<std::string> shortfall(const processes::Process& process,
+                                                               grouping::GroupId group) {
+        (void)process;
+        (void)group;
+        return std::nullopt;
+    }
+
+    // The machine changed (CPU or node hotplug): bring what is effective up to date.
     virtual void refresh() {}
 };
 

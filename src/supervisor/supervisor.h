@@ -115,6 +115,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<PastLimits> past_limits_;
     std::unique_ptr<MachineHost> host_;
     base::CpuList online_;  // as last seen
+    base::CpuList online_nodes_;
     std::unique_ptr<FileService> files_;
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;

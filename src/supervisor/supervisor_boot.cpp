@@ -105,6 +105,7 @@ base::Result<> Supervisor::open_forest() {
     host_ =
         std::make_unique<MachineHost>(forest_, *census_, *past_limits_, here_.program(wire::reader_program));
     online_ = host_->online_cpus();
+    online_nodes_ = host_->online_nodes();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     groups_ = std::make_unique<Groups>(forest_, *controllers_, *chronicle_);
     rules_.take(configuration_.rules());

@@ -41,7 +41,7 @@ class FakeHost final : public controllers::Host {
     processes::ProcessTable& processes() override { return *table_; }
     std::chrono::nanoseconds now() override { return now_; }
     base::CpuList online_cpus() override { return online_; }
-    base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
+    base::CpuList online_nodes() override { return nodes_; }
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus) override {
         if (forbidden_.contains(process.pid)) {
             return base::fail(EPERM, "set the CPUs of", "process " + std::to_string(process.pid));
@@ -193,6 +193,7 @@ class FakeHost final : public controllers::Host {
     grouping::Forest forest_;
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;
+    base::CpuList nodes_ = base::CpuList::up_to(1);
     std::chrono::nanoseconds now_{1'000'000'000};
     std::map<base::ProcessId, base::CpuList> masks_;
     std::set<pid_t> forbidden_;  // set_affinity: EPERM
