@@ -22,6 +22,11 @@ constexpr std::array table{
               "Nodes from which the group's processes really get memory: what was asked and is there"},
     Attribute{"mem_exclusive", AttributeType::boolean, Access::read_write, "", "false",
               "Whether no sibling may have one of the group's nodes; the parent must be exclusive, too"},
+    Attribute{"memory_migrate", AttributeType::boolean, Access::read_write, "", "false",
+              "Whether memory that processes have already follows them into the group, and to its nodes when "
+              "those change"},
+    Attribute{"migrating", AttributeType::count, Access::read_only, "processes", "0",
+              "Processes of the group whose memory is still on its way"},
     Attribute{"memory_spread", AttributeType::boolean, Access::read_write, "", "false",
               "Whether what is started here gets its memory from all nodes in turn; a new group has its "
               "parent's",
@@ -78,11 +83,13 @@ base::Result<> Memset::create(GroupId group, GroupId parent) {
     }
     lists_.create(group, parent, machine_);
     spread_[group] = false;
+    migrate_[group] = false;
     return {};
 }
 
 void Memset::destroy(GroupId group) {
     spread_.erase(group);
+    migrate_.erase(group);
     follow(lists_.destroy(group));
 }
 
@@ -95,7 +102,7 @@ base::Result<> Memset::can_change(GroupId group, std::span<const Change> changes
     for (const Change& change : changes) {
         if (wish_for(wish, change.attribute, change.value)) {
             lists_change = true;
-        } else if (change.attribute != "memory_spread") {
+        } else if (change.attribute != "memory_spread" && change.attribute != "memory_migrate") {
             return unknown(change.attribute);
         }
     }
@@ -117,6 +124,10 @@ base::Result<> Memset::assign(GroupId group, std::string_view attribute, const V
         const Policy had = policy(lists_.effective(group), before);
         host_.processes().for_each_member(
             group, [&](processes::Process& member) { left_behind(member, had, group); });
+        return {};
+    }
+    if (attribute == "memory_migrate") {  // of what comes from now on
+        migrate_[group] = std::get<bool>(value);
         return {};
     }
     NestedLists::Wish wish = lists_.wish(group);
@@ -159,7 +170,23 @@ base::Result<Value> Memset::get(GroupId group, std::string_view attribute) {
     if (attribute == "memory_spread") {
         return Value{spread->second};
     }
+    if (attribute == "memory_migrate") {
+        return Value{migrate_.at(group)};
+    }
+    if (attribute == "migrating") {
+        return Value{host_.pages_waiting(group)};
+    }
     return unknown(attribute);
+}
+
+// Where the group has all there is, memory is right wherever it is.
+void Memset::migrate(processes::Process& process, GroupId group, const CpuList& from) {
+    const CpuList& to = lists_.effective(group);
+    if (migrate_.at(group) && to != machine_) {
+        host_.move_pages(process, group, from, to);
+    } else if (process.has(processes::process_moves_pages)) {
+        host_.leave_pages(process);
+    }
 }
 
 // Its policy is what it was until now, or still that of an earlier time.
@@ -181,8 +208,11 @@ void Memset::left_behind(processes::Process& process, const Policy& had, GroupId
 void Memset::follow(std::span<const NestedLists::Changed> changed) {
     for (const auto& [group, before] : changed) {
         const Policy had = policy(before, spread_.at(group));
-        host_.processes().for_each_member(
-            group, [&](processes::Process& member) { left_behind(member, had, group); });
+        const CpuList& from = before;
+        host_.processes().for_each_member(group, [&](processes::Process& member) {
+            left_behind(member, had, group);
+            migrate(member, group, from);
+        });
     }
 }
 
@@ -193,12 +223,15 @@ base::Result<> Memset::attach(std::span<const Move> moves) {
         }
         const bool known = spread_.contains(move.from);
         left_behind(*move.process, known ? policy(move.from) : Policy{}, move.to);
+        migrate(*move.process, move.to, known ? lists_.effective(move.from) : machine_);
     }
     return {};
 }
 
 void Memset::fork(const processes::Process& parent, processes::Process& child, GroupId group) {
-    (void)group;
+    if (parent.has(processes::process_moves_pages) && migrate_.contains(group)) {  // it has the same pages
+        migrate(child, group, lists_.effective(group));
+    }
     if ((parent.flags & processes::process_other_memory) == 0) {
         return;
     }
@@ -219,6 +252,21 @@ void Memset::born(processes::Process& process, GroupId group) {
 void Memset::exit(const processes::Process& process, GroupId group) {
     (void)group;
     had_.erase(process.id());
+    if (process.has(processes::process_moves_pages)) {
+        host_.leave_pages(process);
+    }
+}
+
+// What a predecessor was about to move. Nobody knows where it was at first: it goes to the nodes by its own.
+void Memset::recover(GroupId group) {
+    if (!migrate_.contains(group)) {
+        return;
+    }
+    host_.processes().for_each_member(group, [&](processes::Process& member) {
+        if (member.has(processes::process_moves_pages)) {
+            migrate(member, group, lists_.effective(group));
+        }
+    });
 }
 
 void Memset::birth(GroupId group, Birth& birth) {

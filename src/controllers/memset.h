@@ -7,6 +7,9 @@
 // nobody else's: after a move, or a change of the group, one that runs has the old one until it is started
 // again; and one that sets another for itself is not hindered. Status says both. A group that has every node
 // restricts nothing.
+//
+// The memory that a process has already is another matter: where memory_migrate is set, it follows its
+// process into the group, and to other nodes when the group gets others.
 
 #include <map>
 #include <optional>
@@ -32,6 +35,7 @@ class Memset final : public Controller {
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void born(processes::Process& process, grouping::GroupId group) override;
     void exit(const processes::Process& process, grouping::GroupId group) override;
+    void recover(grouping::GroupId group) override;
     void birth(grouping::GroupId group, Birth& birth) override;
     [[nodiscard]] std::optional<std::string> shortfall(const processes::Process& process,
                                                        grouping::GroupId group) override;
@@ -50,11 +54,13 @@ class Memset final : public Controller {
                           Adopt adopt);
     void follow(std::span<const NestedLists::Changed> changed);
     void leave_alone(std::span<const NestedLists::Changed>) {}
+    void migrate(processes::Process& process, grouping::GroupId group, const base::CpuList& from);
     void left_behind(processes::Process& process, const Policy& had, grouping::GroupId group);
 
     Host& host_;
     NestedLists lists_;
     std::map<grouping::GroupId, bool> spread_;
+    std::map<grouping::GroupId, bool> migrate_;
     base::CpuList machine_;
     // What processes have whose policy is not their group's; those of a predecessor only have the flag.
     std::map<base::ProcessId, Policy> had_;

@@ -88,7 +88,8 @@ base::Result<> NestedLists::check_parent(GroupId group, const State& state, cons
     const CpuList above = allowed(state.parent);
     const CpuList outside = wish.asked.subtract(above);
     if (!outside.empty()) {
-        return base::refuse(EACCES,
+        const bool some_exist = !wish.asked.intersect(states_.at(root_).effective).empty();
+        return base::refuse(some_exist ? EACCES : EINVAL,
                             std::string(words_.list) + " of " + path_(group) + ": " + named(outside) +
                                 (outside.count() == 1 ? " is" : " are") + " not in its parent " +
                                 path_(state.parent) + " (" + above.format() + ")",

@@ -14,6 +14,7 @@
 #include "supervisor/group_events.h"
 #include "supervisor/group_waits.h"
 #include "supervisor/host.h"
+#include "supervisor/page_moves.h"
 #include "supervisor/release.h"
 #include "supervisor/removals.h"
 #include "supervisor/services.h"
@@ -117,6 +118,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     base::CpuList online_;  // as last seen
     base::CpuList online_nodes_;
     std::unique_ptr<FileService> files_;
+    std::unique_ptr<PageMoves> page_moves_;
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;
     std::unique_ptr<Groups> groups_;

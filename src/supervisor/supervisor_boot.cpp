@@ -141,6 +141,12 @@ base::Result<> Supervisor::open_enforcement() {
         return opened;
     }
     host_->set_files(*files_);
+    page_moves_ = std::make_unique<PageMoves>(*loop_, *census_, forest_, *chronicle_,
+                                              here_.program(wire::reader_program));
+    if (auto opened = page_moves_->open(); !opened) {
+        return opened;
+    }
+    host_->set_page_moves(*page_moves_);
     enforcer_ = std::make_unique<Enforcer>(*loop_, keeper_, *census_, forest_, *chronicle_, *files_);
     host_->set_enforcer(*enforcer_);
     if (auto opened = enforcer_->open(); !opened) {

@@ -33,7 +33,8 @@ class Memset(Case):
 
     def test_names_and_defaults(self):
         supervisor = self.supervise({}, CONFIG)
-        self.assertEqual({"mems": "", "effective_mems": self.nodes(), "mem_exclusive": False, "memory_spread": False},
+        self.assertEqual({"mems": "", "effective_mems": self.nodes(), "mem_exclusive": False, "memory_spread": False,
+                          "memory_migrate": False, "migrating": 0},
                          self.attributes(supervisor, "compute:/plain"))
         self.assertEqual(self.nodes(), self.attributes(supervisor, "compute:/")["mems"])
 

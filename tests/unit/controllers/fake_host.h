@@ -126,6 +126,22 @@ class FakeHost final : public controllers::Host {
         budgets_of_time_.push_back(budget);
         return memory_[group];
     }
+    void move_pages(processes::Process& process, grouping::GroupId group, const base::CpuList& from,
+                    const base::CpuList& to) override {
+        process.flags |= processes::process_moves_pages;
+        page_moves_[process.pid] = {group, from.format() + " to " + to.format()};
+    }
+    void leave_pages(const processes::Process& process) override {
+        if (processes::Process* row = table_->find(process.id())) {
+            row->flags &= ~processes::process_moves_pages;
+        }
+        page_moves_.erase(process.pid);
+    }
+    std::uint64_t pages_waiting(grouping::GroupId group) override {
+        return static_cast<std::uint64_t>(
+            std::count_if(page_moves_.begin(), page_moves_.end(),
+                          [&](const auto& move) { return move.second.group == group; }));
+    }
     base::Result<Limit> limit(base::ProcessId process, int resource) override {
         return limits_of(process)[static_cast<std::size_t>(resource)];
     }
@@ -185,6 +201,11 @@ class FakeHost final : public controllers::Host {
         controllers::Rate rate{wire::unlimited, 0};
         std::uint64_t rate_failcnt = 0;
     };
+    struct PageMove {
+        grouping::GroupId group;
+        std::string what;  // "0-1 to 2-3"
+    };
+    std::map<pid_t, PageMove> page_moves_;
     std::map<grouping::GroupId, std::uint64_t> files_;  // charged
     std::map<pid_t, std::uint64_t> open_files_;         // of a process
     std::map<grouping::GroupId, std::uint64_t> kept_open_;

@@ -40,6 +40,11 @@ struct Fixture {
         host.table_->move(process, host.trees().intern(places(to)));
         REQUIRE(set.attach(compute, {&transfer, 1}));
     }
+    std::string migration(const processes::Process& process) {
+        const auto found = host.page_moves_.find(process.pid);
+        CHECK(process.has(processes::process_moves_pages) == (found != host.page_moves_.end()));
+        return found == host.page_moves_.end() ? "" : found->second.what;
+    }
     bool is_behind(const processes::Process& process) {
         const auto found = set.shortfalls(process);
         return !found.empty() && found.front().reason.starts_with("it runs with the memory policy");
@@ -93,6 +98,9 @@ TEST_CASE_METHOD(Fixture, "the rules of a memset, each with its errno and senten
         std::string sentence;
     };
     const Row rows[] = {
+        {"none that is there", c, mems("4-5"), EINVAL,
+         "memset.mems of compute:/c: nodes 4-5 are not in its parent compute:/ (0-3); these are the nodes "
+         "that have memory"},
         {"beyond the machine", c, mems("2-5"), EACCES,
          "memset.mems of compute:/c: nodes 4-5 are not in its parent compute:/ (0-3); these are the nodes "
          "that have memory"},
@@ -187,7 +195,7 @@ TEST_CASE_METHOD(Fixture, "one node is no restriction") {
     const auto hierarchy = *alone.create_hierarchy("compute", std::vector<std::string>{"memset"});
     const auto a = *alone.create_path(hierarchy, "/a");
     REQUIRE(alone.set(a, mems("0")));
-    CHECK(alone.set(a, mems("1")).error().code == EACCES);
+    CHECK(alone.set(a, mems("1")).error().code == EINVAL);
     grouping::Places there{};
     there[hierarchy.value] = a;
     CHECK(alone.birth(there).memory_mode == 0);
@@ -248,4 +256,77 @@ TEST_CASE_METHOD(Fixture, "a restart moves nothing and trusts what it finds of p
     CHECK(is_behind(moved));
     REQUIRE(put(a, mems("2")));
     CHECK(is_behind(moved));
+}
+
+TEST_CASE_METHOD(Fixture, "memory follows its process where memory_migrate is set, and nowhere else") {
+    const auto a = group("/a");
+    const auto b = group("/b");
+    REQUIRE(put(a, mems("0-1")));
+    REQUIRE(put(b, mems("2-3")));
+    auto& member = start(100, a);
+    SECTION("into a group") {
+        move(member, a, b);
+        CHECK(migration(member).empty());
+        move(member, b, a);
+        REQUIRE(put(b, flag("memory_migrate")));
+        CHECK(migration(member).empty());  // the flag alone moves nothing
+        move(member, a, b);
+        CHECK(migration(member) == "0-1 to 2-3");
+        CHECK(get(b, "migrating") == "1");
+        CHECK(get(a, "migrating") == "0");
+        move(member, b, a);  // taken back before it was through; /a does not ask for it
+        CHECK(migration(member).empty());
+        CHECK(get(b, "migrating") == "0");
+    }
+    SECTION("with the group to other nodes") {
+        REQUIRE(put(a, {{"memset.memory_migrate", "true"}, {"memset.mems", "1-2"}}));
+        CHECK(migration(member) == "0-1 to 1-2");
+        auto& below = start(101, group("/a/below"));
+        REQUIRE(put(a, mems("3")));
+        CHECK(migration(member) == "1-2 to 3");
+        CHECK(migration(below).empty());  // its own group does not ask for it
+    }
+    SECTION("not where a group has every node") {
+        const auto wide = group("/wide");
+        REQUIRE(put(wide, flag("memory_migrate")));
+        move(member, a, wide);
+        CHECK(migration(member).empty());
+    }
+    SECTION("a new group does not have it from its parent") {
+        REQUIRE(put(a, flag("memory_migrate")));
+        CHECK(get(group("/a/new"), "memory_migrate") == "false");
+    }
+    SECTION("nodes that went and came back") {
+        REQUIRE(put(b, {{"memset.memory_migrate", "true"}, {"memset.mems", "3"}}));
+        auto& other = start(102, b);
+        host.nodes_ = base::parse_cpu_list("0-1,3").value();
+        set.refresh();
+        CHECK(migration(other).empty());
+        host.nodes_ = base::CpuList::up_to(2);
+        set.refresh();
+        CHECK(migration(other).empty());  // everywhere
+        host.nodes_ = base::CpuList::up_to(4);
+        set.refresh();
+        CHECK(migration(other) == "0-1 to 3");
+    }
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "what is on its way goes on with a child and a successor, and ends with its process") {
+    const auto a = group("/a");
+    REQUIRE(put(a, {{"memset.memory_migrate", "true"}, {"memset.mems", "1"}}));
+    auto& member = start(100, a);
+    REQUIRE(put(a, mems("2")));
+    auto& child = host.start(101, member.membership, 100);
+    set.forked(member, child);
+    CHECK(migration(child) == "2 to 2");
+    auto& other = start(102, a);
+    set.exited(member);
+    CHECK(migration(member).empty());
+    CHECK(get(a, "migrating") == "1");
+    host.page_moves_.clear();  // a successor has only the flags
+    set.recover();
+    CHECK(migration(child) == "2 to 2");
+    CHECK(migration(other).empty());
+    CHECK(get(a, "migrating") == "1");
 }
