@@ -15,7 +15,7 @@ constexpr std::chrono::seconds patience{5};          // pages that are being mov
 constexpr std::size_t most_dying = 8;                // each hangs in one process: more would not help
 
 void copy_words(const base::CpuList& nodes, std::uint64_t (&words)[wire::memory_node_words]) {
-    const auto source = nodes.words();
+    const auto& source = nodes.words();
     std::copy_n(source.begin(), std::min<std::size_t>(source.size(), wire::memory_node_words), words);
 }
 

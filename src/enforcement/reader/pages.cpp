@@ -18,7 +18,8 @@
 namespace gpcsup::enforcement {
 namespace {
 
-// What one move_pages(2) is given: 2 MiB. The process's address space is locked for no longer than that.
+// What one move_pages(2) is given: 2 MiB, at a multiple of that, since a huge page moves as a whole. The
+// process's address space is locked for no longer than that.
 constexpr std::size_t batch_size = 512;
 constexpr int tries = 3;  // a page that somebody just holds is free a moment later
 
@@ -194,13 +195,14 @@ int walk(const wire::MoveRequest& request, wire::MoveAnswer& answer) {
         return errno == ENOENT ? ESRCH : errno;
     }
     const auto page_size = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    const std::uint64_t batch_bytes = batch_size * page_size;
     Slice slice(request, answer);
     Ranges ranges(maps);
     Batch batch;
     for (auto range = ranges.next(); range.end != 0; range = ranges.next()) {
         std::uint64_t from = std::max(range.begin, request.address);
         while (from < range.end && range.begin < kernel_half) {
-            const std::uint64_t to = std::min(range.end, from + batch_size * page_size);
+            const std::uint64_t to = std::min(range.end, (from / batch_bytes + 1) * batch_bytes);
             find_pages(pagemap.get(), from, to, page_size, batch);
             if (const int error = slice.move(batch); error != 0) {
                 return error;
