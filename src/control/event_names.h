@@ -35,6 +35,8 @@ inline constexpr EventName event_names[] = {
     {"journal-cut", "the journal ended in a record that was not whole"},
     {"keep-refused", "gpc-init has no room for what a successor of gpcsupd would need, and why"},
     {"kill-survivor", "a process that SIGKILL did not end in time, and why"},
+    {"memory-migrated", "memory of processes was moved to the nodes of their group, as far as it could be"},
+    {"nodes-changed", "NUMA nodes with memory came or went: those that are there now"},
     {"placed", "a placement rule moved a process"},
     {"refused", "a limit refused something"},
     {"refused-attach", "an attach was refused: which process or unit, and why"},

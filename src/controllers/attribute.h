@@ -34,7 +34,8 @@ enum class AttributeType {
 };
 
 enum class Access { read_only, read_write };
-enum class Cloned { no, with_clone_children };  // copied from the parent's to a new group
+// Copied from the parent's to a new group: where group.clone_children is set, or everywhere.
+enum class Cloned { no, with_clone_children, always };
 
 struct Attribute {
     std::string_view name;  // "limit"; the full name is CONTROLLER.limit

@@ -145,6 +145,14 @@ class Host {
         std::uint64_t unread = 0;     // processes that are in no sum
     };
     virtual MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) = 0;
+    // Pages of the process are moved to the nodes `to`, little by little and in the background; those of the
+    // first node of `from` go to the first of `to`, and so on. Who is not through yet has
+    // process_moves_pages. A newer wish replaces the older one.
+    virtual void move_pages(processes::Process& process, grouping::GroupId group, const base::CpuList& from,
+                            const base::CpuList& to) = 0;
+    virtual void leave_pages(const processes::Process& process) = 0;  // where they are by now
+    // Processes of the group that are not through yet.
+    virtual std::uint64_t pages_waiting(grouping::GroupId group) = 0;
     // Limits of a process as setrlimit(2) has them; by the number of the resource.
     struct Limit {
         std::uint64_t soft = unlimited;
@@ -276,7 +284,15 @@ class Controller {
         return {};
     }  // for `enforce = [...]`
 
-    // The machine changed (CPU hotplug): bring what is effective up to date.
+    // Why what the group says is not enforced for this process, whatever of its calls is trapped; for status.
+    [[nodiscard]] virtual std::optional<std::string> shortfall(const processes::Process& process,
+                                                               grouping::GroupId group) {
+        (void)process;
+        (void)group;
+        return std::nullopt;
+    }
+
+    // The machine changed (CPU or node hotplug): bring what is effective up to date.
     virtual void refresh() {}
 
   protected:

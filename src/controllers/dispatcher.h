@@ -111,7 +111,12 @@ class ControllerSet final : public grouping::Participant {
                                                      std::span<const std::string> enforce = {});
     [[nodiscard]] std::vector<Requirement> required(
         const grouping::Places& places);  // only controllers that need any
-    void refresh();                       // the machine changed: CPUs came or went
+    struct Shortfall {
+        std::string_view controller;
+        std::string reason;
+    };
+    [[nodiscard]] std::vector<Shortfall> shortfalls(const processes::Process& process);
+    void refresh();  // the machine changed: CPUs or nodes came or went
 
     // grouping::Participant. EOPNOTSUPP for a thread in a hierarchy with a controller of processes, which is
     // named.

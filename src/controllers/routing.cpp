@@ -111,6 +111,20 @@ base::Result<std::vector<wire::TrapClass>> ControllerSet::traps(const Places& pl
     return classes;
 }
 
+std::vector<ControllerSet::Shortfall> ControllerSet::shortfalls(const processes::Process& process) {
+    std::vector<Shortfall> result;
+    for (Bound& each : all_) {
+        if (!each.hierarchy) {
+            continue;
+        }
+        const auto group = host_.processes().place(process, *each.hierarchy);
+        if (auto reason = each.controller->shortfall(process, group)) {
+            result.push_back({each.name, std::move(*reason)});
+        }
+    }
+    return result;
+}
+
 void ControllerSet::refresh() {
     for (Bound& each : all_) {
         if (each.hierarchy || each.account) {

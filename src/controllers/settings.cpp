@@ -242,17 +242,15 @@ std::vector<NamedValue> ControllerSet::get_unbound(std::string_view controller) 
     return values;
 }
 
-// What the original's clone_children does: a new group starts with a copy of the parent's settings that are
-// marked so.
+// A new group starts with a copy of those of the parent's settings that are marked so: the original's
+// clone_children, and what it had from the parent anyway.
 base::Result<> ControllerSet::clone_settings(GroupId group) {
     const grouping::Group& made = *forest_.group(group);
-    if (!made.clone_children) {
-        return {};
-    }
     std::vector<SettingText> copies;
     for (const Bound* bound : bound_to(made.hierarchy)) {
         for (const Attribute& attribute : bound->controller->attributes()) {
-            if (attribute.cloned != Cloned::with_clone_children) {
+            if (attribute.cloned == Cloned::no ||
+                (attribute.cloned == Cloned::with_clone_children && !made.clone_children)) {
                 continue;
             }
             const std::string name = std::string(bound->name) + "." + std::string(attribute.name);

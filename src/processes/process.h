@@ -30,6 +30,8 @@ enum ProcessFlag : std::uint32_t {
     process_unfreezable = 1u << 13,   // of a unit that is being stopped: it must be able to end
     process_to_place = 1u << 14,      // the placement rules are to be asked about it
     process_new_identity = 1u << 15,  // with the above: its user or group has changed
+    process_other_memory = 1u << 20,  // its memory policy is not its group's: it was there before
+    process_moves_pages = 1u << 21,   // its memory is on its way to the nodes of its group
     process_follows = 1u << 19,  // forked while its parent waited for the rules: goes where that one goes
 };
 // How an orphan's groups were found (Attribution, attribution.h), in three bits of `flags` above these.

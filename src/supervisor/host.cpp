@@ -9,6 +9,7 @@
 #include "supervisor/enforcer.h"
 #include "supervisor/file_service.h"
 #include "supervisor/freezing.h"
+#include "supervisor/page_moves.h"
 #include "sys/limits.h"
 
 namespace gpcsup::supervisor {
@@ -125,6 +126,23 @@ bool MachineHost::has_budget(GroupId group, wire::BudgetKind kind) {
 
 controllers::Host::MemoryUse MachineHost::memory_use(GroupId group, std::chrono::nanoseconds budget) {
     return memory_.sample(census_.table(), group, budget);
+}
+
+void MachineHost::move_pages(processes::Process& process, GroupId group, const base::CpuList& from,
+                             const base::CpuList& to) {
+    if (page_moves_ != nullptr) {
+        page_moves_->move(process, group, from, to);
+    }
+}
+
+void MachineHost::leave_pages(const processes::Process& process) {
+    if (page_moves_ != nullptr) {
+        page_moves_->forget(process.id());
+    }
+}
+
+std::uint64_t MachineHost::pages_waiting(GroupId group) {
+    return page_moves_ == nullptr ? 0 : page_moves_->waiting(group);
 }
 
 base::Result<controllers::Host::Limit> MachineHost::limit(base::ProcessId process, int resource) {

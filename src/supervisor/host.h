@@ -15,6 +15,7 @@ namespace gpcsup::supervisor {
 class Enforcer;
 class FileService;
 class Freezing;
+class PageMoves;
 
 class MachineHost final : public controllers::Host {
   public:
@@ -22,6 +23,7 @@ class MachineHost final : public controllers::Host {
                 const processes::ThreadsApart& threads, PastLimits& past_limits, std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_files(FileService& files) { files_ = &files; }
+    void set_page_moves(PageMoves& moves) { page_moves_ = &moves; }
     void set_freezing(Freezing& freezing) { freezing_ = &freezing; }
 
     void call_at(std::string_view controller, std::chrono::nanoseconds when,
@@ -59,6 +61,10 @@ class MachineHost final : public controllers::Host {
     std::uint64_t budget_failcnt(grouping::GroupId group, wire::BudgetKind kind) override;
     bool has_budget(grouping::GroupId group, wire::BudgetKind kind) override;
     MemoryUse memory_use(grouping::GroupId group, std::chrono::nanoseconds budget) override;
+    void move_pages(processes::Process& process, grouping::GroupId group, const base::CpuList& from,
+                    const base::CpuList& to) override;
+    void leave_pages(const processes::Process& process) override;
+    std::uint64_t pages_waiting(grouping::GroupId group) override;
     base::Result<Limit> limit(base::ProcessId process, int resource) override;
     base::Result<> set_limit(base::ProcessId process, int resource, const Limit& limit) override;
     LimitSet start_limits() override { return start_limits_; }
@@ -101,6 +107,7 @@ class MachineHost final : public controllers::Host {
     Enforcer* enforcer_ = nullptr;
     FileService* files_ = nullptr;
     Freezing* freezing_ = nullptr;
+    PageMoves* page_moves_ = nullptr;
     std::function<void()> files_look_due_;
     sys::RealMachine machine_;
     std::function<void()> hold_dropped_;

@@ -365,6 +365,9 @@ Json Services::enforcement_of(std::string_view unit) {
                 ? "enforced"
                 : "observed: it was started before the limit, without a filter for it; restart it to enforce";
     }
+    for (const auto& [controller, reason] : parts_.controllers.shortfalls(*main)) {
+        shown[std::string(controller)] = "observed: " + reason;
+    }
     return shown;
 }
 

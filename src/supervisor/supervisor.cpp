@@ -73,6 +73,12 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
 
 // At gpc-init's heartbeat, which comes anyway: the kernel tells of CPUs to nobody without privileges.
 void Supervisor::look_at_cpus() {
+    base::CpuList nodes = host_->online_nodes();
+    if (nodes != online_nodes_) {
+        online_nodes_ = std::move(nodes);
+        controllers_->refresh();
+        chronicle_->note("nodes-changed", {{"online", online_nodes_.format()}});
+    }
     base::CpuList online = host_->online_cpus();
     if (online == online_) {
         return;

@@ -14,6 +14,7 @@
 #include "supervisor/group_events.h"
 #include "supervisor/group_waits.h"
 #include "supervisor/host.h"
+#include "supervisor/page_moves.h"
 #include "supervisor/release.h"
 #include "supervisor/removals.h"
 #include "supervisor/services.h"
@@ -124,7 +125,9 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<PastLimits> past_limits_;
     std::unique_ptr<MachineHost> host_;
     base::CpuList online_;  // as last seen
+    base::CpuList online_nodes_;
     std::unique_ptr<FileService> files_;
+    std::unique_ptr<PageMoves> page_moves_;
     std::unique_ptr<Enforcer> enforcer_;
     std::unique_ptr<controllers::ControllerSet> controllers_;
     std::unique_ptr<ThreadPlaces> thread_places_;

@@ -105,6 +105,7 @@ base::Result<> Supervisor::open_forest() {
     host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, threads_, *past_limits_,
                                           here_.program(wire::reader_program));
     online_ = host_->online_cpus();
+    online_nodes_ = host_->online_nodes();
     controllers_ = std::make_unique<controllers::ControllerSet>(forest_, *host_);
     thread_places_ = std::make_unique<ThreadPlaces>(
         ThreadPlaces::Parts{forest_, *census_, *controllers_, threads_, *chronicle_});
@@ -143,6 +144,12 @@ base::Result<> Supervisor::open_enforcement() {
         return opened;
     }
     host_->set_files(*files_);
+    page_moves_ = std::make_unique<PageMoves>(*loop_, *census_, forest_, *chronicle_,
+                                              here_.program(wire::reader_program));
+    if (auto opened = page_moves_->open(); !opened) {
+        return opened;
+    }
+    host_->set_page_moves(*page_moves_);
     enforcer_ = std::make_unique<Enforcer>(*loop_, keeper_, *census_, forest_, *chronicle_, *files_);
     host_->set_enforcer(*enforcer_);
     if (auto opened = enforcer_->open(); !opened) {

@@ -1,5 +1,5 @@
 #pragma once
-// What gpcsupd asks its disposable reader processes over a SOCK_SEQPACKET socketpair (descriptor 3 of
+// What gpcsupd asks its disposable helper processes over a SOCK_SEQPACKET socketpair (descriptor 3 of
 // gpc-reader): to read a trapped thread's memory, which may block for ever, so that only the reader has to be
 // killed. Layout only.
 
@@ -50,6 +50,32 @@ struct MemoryRequest {
 struct MemoryAnswer {
     std::uint64_t id = 0;
     std::uint64_t bytes[memory_members] = {};
+};
+
+// The third: pages of a process to other nodes, a slice of them at a time.
+inline constexpr std::uint32_t memory_nodes = 1024;  // MAX_NUMNODES of every kernel so far
+inline constexpr std::uint32_t memory_node_words = memory_nodes / 64;
+inline constexpr std::uint64_t all_pages = ~std::uint64_t{0};  // an address behind all others
+
+struct MoveRequest {
+    std::uint64_t id = 0;
+    std::int32_t pid = 0;
+    std::uint32_t reserved = 0;
+    std::uint64_t start_time = 0;
+    std::uint64_t address = 0;   // where to go on
+    std::uint64_t until_ns = 0;  // CLOCK_MONOTONIC: no page is begun after that
+    std::uint64_t from[memory_node_words] = {};
+    std::uint64_t to[memory_node_words] = {};
+};
+
+struct MoveAnswer {
+    std::uint64_t id = 0;
+    std::int32_t error = 0;
+    std::uint32_t reserved = 0;
+    std::uint64_t address = 0;  // so far it came; all_pages = it is through
+    std::uint64_t moved = 0;    // pages
+    std::uint64_t shared = 0;   // with other processes, and not moved for want of CAP_SYS_NICE
+    std::uint64_t left = 0;     // not moved for other reasons
 };
 
 }  // namespace gpcsup::wire

@@ -169,13 +169,14 @@ def build_image(build, unit_folders=(), output=None, without=()):
 
 
 def qemu_command(kernel, initramfs, arguments="", disk=None):
-    """QEMU without KVM, which the machines we run on rarely give us: four CPUs on two NUMA nodes, serial console."""
+    """QEMU without KVM, which the machines we run on rarely give us: four CPUs on four NUMA nodes, serial console."""
     command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
-               "-smp", "4", "-m", "1G", "-no-reboot", "-display", "none",
-               "-object", "memory-backend-ram,id=m0,size=512M", "-object", "memory-backend-ram,id=m1,size=512M",
-               "-numa", "node,nodeid=0,memdev=m0,cpus=0-1", "-numa", "node,nodeid=1,memdev=m1,cpus=2-3",
-               "-kernel", str(kernel), "-initrd", str(initramfs),
-               "-append", f"console=ttyS0 panic=-1 quiet rdinit=/usr/sbin/gpc-init {arguments}".strip()]
+               "-smp", "4", "-m", "1G", "-no-reboot", "-display", "none"]
+    for node in range(4):
+        command += ["-object", f"memory-backend-ram,id=m{node},size=256M",
+                    "-numa", f"node,nodeid={node},memdev=m{node},cpus={node}"]
+    command += ["-kernel", str(kernel), "-initrd", str(initramfs),
+                "-append", f"console=ttyS0 panic=-1 quiet rdinit=/usr/sbin/gpc-init {arguments}".strip()]
     if disk:
         command += ["-drive", f"file={disk},format=raw,if=none,id=disk,cache=writethrough", "-device", "virtio-blk-pci,drive=disk"]
     return command

@@ -37,7 +37,7 @@ def orphans_belong(machine):
     require(sum(process["ppid"] == 1 for process in orphans) == 4, "orphans were not adopted by PID 1")
 
 
-def two_nodes(machine):
+def four_cpus(machine):
     require(machine.check("nproc").strip() == "4", "the guest has not four CPUs")
     root = machine.json("gpcsup get --json compute:/")["attributes"]
     require(root["cpuset.effective_cpus"] == "0-3", f"the root of compute has CPUs {root}")
@@ -77,7 +77,7 @@ def test():
         machine.log_in()
         before = all_units_active(machine)
         orphans_belong(machine)
-        two_nodes(machine)
+        four_cpus(machine)
         killed_supervisor(machine, before)
         ordinary_user(machine)
         status, text = machine.run("gpcsup exit 2>&1")

@@ -1,4 +1,5 @@
-// gpc-reader: reads the memory of a trapped thread for gpcsupd. Reading may block for ever (a page behind
+// gpc-reader: does for gpcsupd what may block: it reads the memory of a trapped thread, looks at figures in
+// /proc, moves pages to other nodes. Reading may block for ever (a page behind
 // userfaultfd, FUSE or NFS), so it is done here, in a process that gpcsupd kills when it does not answer in
 // time. One request after the other.
 
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "enforcement/reader/memory.h"
+#include "enforcement/reader/pages.h"
 #include "wire/reader.h"
 
 namespace gpcsup::enforcement {
@@ -67,16 +69,27 @@ bool serve_figures(const wire::MemoryRequest& request) {
     return send(wire::reader_socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer);
 }
 
+bool serve_move(const wire::MoveRequest& request) {
+    wire::MoveAnswer answer;
+    move_slice(request, answer);
+    return send(wire::reader_socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer);
+}
+
 bool serve_one() {
-    wire::MemoryRequest figures;  // the larger of the two
+    wire::MemoryRequest figures;  // the largest of the three
+    wire::MoveRequest move;
     wire::ReadRequest request;
-    static_assert(sizeof(figures) > sizeof(request));
+    static_assert(sizeof(figures) > sizeof(move) && sizeof(move) > sizeof(request));
     const ssize_t got = recv(wire::reader_socket, &figures, sizeof(figures), 0);
     if (got < 0 && errno == EINTR) {
         return true;
     }
     if (got == sizeof(figures)) {
         return serve_figures(figures);
+    }
+    if (got == sizeof(move)) {
+        std::memcpy(static_cast<void*>(&move), &figures, sizeof(move));
+        return serve_move(move);
     }
     if (got != sizeof(request)) {
         return false;

@@ -29,7 +29,7 @@ class FakeCatalogue : public AttributeCatalogue {
                 "numtasks.forkrate", "numfiles.limit",       "sample.colour", "group.owner"};
     }
     std::vector<std::string> controllers() const override {
-        return {"cpuset", "cpuacct", "numtasks", "numfiles", "sample"};
+        return {"cpuset", "memset", "cpuacct", "numtasks", "numfiles", "sample"};
     }
 };
 

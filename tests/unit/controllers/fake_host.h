@@ -61,7 +61,7 @@ class FakeHost final : public controllers::Host {
         now_ = until;
     }
     base::CpuList online_cpus() override { return online_; }
-    base::CpuList online_nodes() override { return base::CpuList::up_to(1); }
+    base::CpuList online_nodes() override { return nodes_; }
     const processes::ThreadsApart& threads_apart() override { return threads_; }
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus, Threads except) override {
         if (forbidden_.contains(process.pid)) {
@@ -186,6 +186,22 @@ class FakeHost final : public controllers::Host {
         budgets_of_time_.push_back(budget);
         return memory_[group];
     }
+    void move_pages(processes::Process& process, grouping::GroupId group, const base::CpuList& from,
+                    const base::CpuList& to) override {
+        process.flags |= processes::process_moves_pages;
+        page_moves_[process.pid] = {group, from.format() + " to " + to.format()};
+    }
+    void leave_pages(const processes::Process& process) override {
+        if (processes::Process* row = table_->find(process.id())) {
+            row->flags &= ~processes::process_moves_pages;
+        }
+        page_moves_.erase(process.pid);
+    }
+    std::uint64_t pages_waiting(grouping::GroupId group) override {
+        return static_cast<std::uint64_t>(
+            std::count_if(page_moves_.begin(), page_moves_.end(),
+                          [&](const auto& move) { return move.second.group == group; }));
+    }
     base::Result<Limit> limit(base::ProcessId process, int resource) override {
         return limits_of(process)[static_cast<std::size_t>(resource)];
     }
@@ -255,6 +271,11 @@ class FakeHost final : public controllers::Host {
         std::uint64_t rate_failcnt = 0;
         std::uint64_t guarantee = 0;
     };
+    struct PageMove {
+        grouping::GroupId group;
+        std::string what;  // "0-1 to 2-3"
+    };
+    std::map<pid_t, PageMove> page_moves_;
     std::map<grouping::GroupId, std::uint64_t> files_;  // charged
     std::map<pid_t, std::uint64_t> open_files_;         // of a process
     std::map<grouping::GroupId, std::uint64_t> kept_open_;
@@ -264,6 +285,7 @@ class FakeHost final : public controllers::Host {
     processes::ThreadsApart threads_{forest_};
     std::unique_ptr<processes::ProcessTable> table_;
     base::CpuList online_;
+    base::CpuList nodes_ = base::CpuList::up_to(1);
     std::chrono::nanoseconds now_{1'000'000'000};
     std::map<base::ProcessId, base::CpuList> masks_;
     std::map<base::ThreadId, base::CpuList> thread_masks_;
