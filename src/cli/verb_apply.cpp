@@ -53,7 +53,11 @@ base::Result<int> show_plan(Session& session, const std::string& answer) {
         for (const Json& problem : problems) {
             complain(render_problem(problem));
         }
-        complain("nothing has been changed");
+        const Json& left = list_of(*plan, "left");
+        for (const Json& what : left) {
+            complain("not taken back: " + what.get<std::string>());
+        }
+        complain(left.empty() ? "nothing has been changed" : "everything else is as it was");
     }
     return 1;
 }

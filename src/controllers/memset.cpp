@@ -40,11 +40,6 @@ const Registration registration("memset", table, [](Host& host) -> std::unique_p
 constexpr NestedLists::Words words{"memset.mems", "memset.mem_exclusive", "node", "nodes",
                                    "these are the nodes that have memory"};
 
-std::unexpected<base::Error> unknown(std::string_view attribute) {
-    return base::refuse(ENOENT,
-                        "there is no attribute memset." + std::string(attribute) + " to do that with");
-}
-
 // Whether it is one; what it would make of the group.
 bool wish_for(NestedLists::Wish& wish, std::string_view attribute, const Value& value) {
     if (attribute == "mems") {

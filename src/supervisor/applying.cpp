@@ -141,7 +141,7 @@ Json Applying::to_json(const Plan& plan, const Configuration& next) const {
                 break;
         }
     }
-    return {{"schema", 1}, {"steps", steps}, {"problems", plan.problems}};
+    return {{"schema", 1}, {"steps", steps}, {"problems", plan.problems}, {"left", Json::array()}};
 }
 
 base::Result<std::string> Applying::apply(How how) {
@@ -155,10 +155,15 @@ base::Result<std::string> Applying::apply(How how) {
         stage(plan, *next);
         if (auto done = carry_out(plan, std::move(*next)); !done) {
             answer["steps"] = Json::array();
-            answer["problems"].push_back(problem_at("", "", done.error().message()));
+            answer["problems"].push_back(problem_at("", "", done.error().error.message()));
+            answer["left"] = done.error().left;
         } else {
             parts_.chronicle.note("applied", {{"steps", answer["steps"].size()}});
         }
+    } else if (how == How::apply && plan.problems.empty()) {  // a problem that was told of at boot is mended
+        static_cast<void>(next->take_graph());                // the engine has the same
+        parts_.configuration = std::move(*next);
+        parts_.configuration.record_tree(parts_.chronicle);
     }
     return text_of(answer);
 }
@@ -199,12 +204,13 @@ void Applying::unstage() {
     staged_.clear();
 }
 
-base::Result<> Applying::carry_out(const Plan& plan, Configuration next) {
+std::expected<void, Applying::Failure> Applying::carry_out(const Plan& plan, Configuration next) {
+    const grouping::DeclaredTree before = live_tree(parts_.forest, parts_.controllers);
     if (auto done = take_steps(plan.tree); !done) {
-        roll_back(next);
+        Failure failure{std::move(done.error()), roll_back(before)};
         parts_.services.place_domains();
         unstage();
-        return done;
+        return std::unexpected(std::move(failure));
     }
     parts_.services.place_domains();  // a filtered service is bound by the hierarchies that there are now
     parts_.rules.take(next.rules());
@@ -275,11 +281,26 @@ base::Result<> Applying::take(const TreeStep& step) {
     }
 }
 
-// Going back is going forward to what was declared before.
-void Applying::roll_back(const Configuration& next) {
-    if (auto back = take_steps(steps_between(next.hierarchies(), parts_.configuration.hierarchies()));
-        !back) {
-        parts_.chronicle.note("apply-not-undone", {{"reason", back.error().message()}});
+// Going back is going forward to what there was, not to what was declared: what was made or set at run time
+// is there again, too. As far as it goes: one step that is refused keeps no other from being taken.
+Json Applying::roll_back(const grouping::DeclaredTree& before) {
+    std::vector<TreeStep> steps = steps_between(live_tree(parts_.forest, parts_.controllers), before);
+    while (true) {
+        std::vector<TreeStep> refused;
+        Json left = Json::array();
+        for (TreeStep& step : steps) {
+            if (auto done = take(step); !done) {
+                left.push_back(step.what() + ": " + done.error().message());
+                refused.push_back(std::move(step));
+            }
+        }
+        if (refused.empty() || refused.size() == steps.size()) {
+            for (const Json& reason : left) {
+                parts_.chronicle.note("apply-not-undone", {{"reason", reason}});
+            }
+            return left;
+        }
+        steps = std::move(refused);
     }
 }
 
@@ -318,7 +339,7 @@ void Applying::resume(const journal::States& states) {
     const Plan plan = make_plan(*next);
     const std::size_t steps = to_json(plan, *next)["steps"].size();
     if (auto done = carry_out(plan, std::move(*next)); !done) {
-        parts_.chronicle.note("apply-failed", {{"reason", done.error().message()}});
+        parts_.chronicle.note("apply-failed", {{"reason", done.error().error.message()}});
     } else {
         parts_.chronicle.note("applied", {{"steps", steps}});
     }

@@ -3,6 +3,7 @@
 // plan, in which everything is found that would be refused; then the steps. The next configuration is in the
 // journal, whole, before the first step: a successor of a gpcsupd that was killed in between completes it.
 
+#include <expected>
 #include <map>
 #include <string>
 #include <string_view>
@@ -33,7 +34,8 @@ class Applying {
 
     enum class How { plan, apply };
     // {"schema", "steps": [{"action", "what", "detail"}], "problems": [{"file", "line", "column", "key",
-    // "message"}]}: with problems nothing has been changed.
+    // "message"}], "left": [what a failed step left changed, since it could not be taken back]}: with
+    // problems everything else is as it was.
     base::Result<std::string> apply(How how);
 
   private:
@@ -49,10 +51,14 @@ class Applying {
     [[nodiscard]] Json to_json(const Plan& plan, const Configuration& next) const;
     void stage(const Plan& plan, const Configuration& next);
     void unstage();
-    base::Result<> carry_out(const Plan& plan, Configuration next);
+    struct Failure {
+        base::Error error;
+        Json left = Json::array();
+    };
+    std::expected<void, Failure> carry_out(const Plan& plan, Configuration next);
     base::Result<> take_steps(std::vector<grouping::TreeStep> steps);
     base::Result<> take(const grouping::TreeStep& step);
-    void roll_back(const Configuration& next);
+    [[nodiscard]] Json roll_back(const grouping::DeclaredTree& before);
     [[nodiscard]] std::vector<grouping::TreeStep> steps_between(const grouping::DeclaredTree& previous,
                                                                 const grouping::DeclaredTree& next) const;
 

@@ -182,9 +182,7 @@ base::Result<std::string> Freezing::thaw(GroupId id) {
             ++at;
             continue;
         }
-        for (Waiter& waiter : at->waiters) {
-            waiter.reply(base::refuse(EBUSY, path + " was thawed before all of it was frozen"));
-        }
+        refuse_waiters(*at);
         at = running_.erase(at);
     }
     const std::uint32_t continued = continue_members(id);
@@ -234,7 +232,9 @@ void Freezing::step() {
             ++at;
             continue;
         }
-        if (!thawed_meanwhile) {
+        if (thawed_meanwhile) {
+            refuse_waiters(*at);
+        } else {
             finish(*at);
         }
         at = running_.erase(at);
@@ -245,6 +245,16 @@ void Freezing::step() {
               again.count() == 0 ? 0 : monotonic_now_ns() + static_cast<std::uint64_t>(again.count()));
     if (ended && changed_) {
         changed_();
+    }
+}
+
+void Freezing::refuse_waiters(Running& running) {
+    const GroupId id = running.freeze.group();
+    const bool there = forest_.group(id) != nullptr;
+    for (Waiter& waiter : running.waiters) {
+        waiter.reply(
+            there ? base::refuse(EBUSY, forest_.full_path(id) + " was thawed before all of it was frozen")
+                  : base::refuse(ENOENT, "the group was removed before all of it was frozen"));
     }
 }
 
@@ -329,6 +339,9 @@ void Freezing::check() {
         if (Process* process = census_.table().find(members[check_from_++])) {
             stop_again(*process);
         }
+    }
+    if (!unreached_.empty() && changed_) {
+        changed_();  // nothing tells of a survivor that stands still at last
     }
     arm_check();
 }

@@ -40,10 +40,7 @@ class Freezing {
     base::Result<std::string> thaw(grouping::GroupId group);
     void disconnected(std::uint64_t connection);
 
-    // The group, and all below, stand still as far as they can.
-    [[nodiscard]] bool is_settled(grouping::GroupId group) const;
-
-    // The same without those who could not be stopped: none of them runs.
+    // Nobody in the group or below runs, those included who could not be stopped at first.
     [[nodiscard]] bool stands_still(grouping::GroupId group);
 
     // News of processes.
@@ -70,6 +67,8 @@ class Freezing {
     Running& start(grouping::GroupId group);
     void step();
     void finish(Running& running);
+    void refuse_waiters(Running& running);
+    [[nodiscard]] bool is_settled(grouping::GroupId group) const;  // no freeze of it is under way
     std::uint32_t continue_members(grouping::GroupId group);
     void stop_again(processes::Process& process);
     void check();

@@ -13,6 +13,9 @@ grouping::Manage kind_of(std::string_view attribute) {
     if (attribute == "group.owner") {
         return grouping::Manage::set_owner;
     }
+    if (attribute == "group.auto_remove") {
+        return grouping::Manage::remove;  // whoever sets it has it removed
+    }
     if (attribute == "freezer.state") {
         return grouping::Manage::freeze;
     }
@@ -120,6 +123,7 @@ base::Result<> Requests::set(const Caller& caller, Text group,
         if (auto allowed = name == "group.release_agent" ? may_change(caller, "set a release agent")
                                                          : may_manage(caller, *found, kind_of(name));
             !allowed) {
+            refused("refused-set", caller, *found, allowed.error(), {{"settings", {name + "=" + value}}});
             return allowed;
         }
         texts.push_back({name, value});
@@ -162,6 +166,7 @@ base::Result<Removals::Wish> Requests::removal_of(const Caller& caller, Text gro
         return base::pass(free);
     }
     if (auto allowed = may_manage(caller, *found, grouping::Manage::remove); !allowed) {
+        refused("refused-remove", caller, *found, allowed.error());
         return base::pass(allowed);
     }
     Removals::Wish wish{.group = *found, .connection = caller.connection};

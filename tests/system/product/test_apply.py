@@ -174,6 +174,43 @@ cpuset.cpus = "4000"
         supervisor.gpcsup("apply")
         self.assertEqual(128, self.limit(supervisor))
 
+    def test_what_was_made_and_set_at_run_time_is_there_after_a_refusal(self):
+        supervisor = self.supervise({}, CONFIG)
+        supervisor.gpcsup("group", "create", "tenant:/mine")
+        supervisor.gpcsup("group", "create", "tenant:/used")
+        supervisor.gpcsup("set", "tenant:/acme", "numtasks.limit=50")
+        supervisor.gpcsup("set", "tenant:/mine", "numtasks.limit=7", "group.max_depth=3")
+        inside = supervisor.popen("run", "-g", "tenant:/used", "--", "sleep", "100000")
+        self.addCleanup(inside.wait)
+        self.addCleanup(inside.terminate)
+        supervisor.gpcsup("wait", "tenant:/used", "--populated", "--timeout", "20s")
+        self.write(supervisor, CONFIG.replace("64", "32") + """[hierarchy.tenant.group."/mine"]
+numtasks.limit = 3
+[hierarchy.tenant.group."/used"]
+numtasks.limit = 3
+[hierarchy.tenant.group."/new"]
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/a"]
+cpuset.cpus = "0"
+[hierarchy.compute.group."/a/b"]
+cpuset.cpus = "4000"
+""")
+        result = supervisor.gpcsup("apply", check=False)
+        self.assertEqual(1, result.returncode, result.stdout)
+        self.assertIn("nothing has been changed", result.stderr)
+        self.assertEqual([50, 7, None], [self.limit(supervisor, f"tenant:/{name}") for name in ("acme", "mine", "used")])
+        self.assertEqual(3, supervisor.json("get", "tenant:/mine", "group.max_depth")["attributes"]["group.max_depth"])
+        self.assertEqual({"tenant:/", "tenant:/acme", "tenant:/old", "tenant:/old/deep", "tenant:/mine", "tenant:/used"},
+                         self.groups(supervisor))
+
+    def test_a_problem_that_has_been_mended_is_told_no_more(self):
+        supervisor = self.supervise({}, CONFIG.replace("numtasks.limit", "numtasks.limt"))
+        self.assertIn("numtasks.limt", supervisor.gpcsup("status").stdout)
+        self.write(supervisor, CONFIG.replace("numtasks.limit = 64", ""))
+        supervisor.gpcsup("apply")
+        self.assertNotIn("numtasks.limt", supervisor.gpcsup("status").stdout)
+
     def test_kill_in_the_middle(self):
         """kill -9 of gpcsupd while it applies: everything is as before, or everything is as it should become."""
         many = [f"/many/{i}" for i in range(200)]  # so that it takes a while

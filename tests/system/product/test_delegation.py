@@ -71,6 +71,7 @@ class Delegation(GroupCase):
         self.theirs("set", "tenant:/acme/own", "group.max_depth=max", status=5)
         self.theirs("set", "tenant:/acme/own", "group.owner=none", status=5, says="only root")
         self.theirs("group", "remove", "tenant:/acme/own", status=5, says="top of what is delegated")
+        self.theirs("set", "tenant:/acme/own", "group.auto_remove=true", status=5, says="top of what is delegated")
         self.theirs("group", "rename", "tenant:/acme/own", "x", status=5)
         self.theirs("group", "remove", "-r", "--kill", "tenant:/other", status=5)
         self.theirs("hierarchy", "create", "x", status=5)

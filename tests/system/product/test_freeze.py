@@ -306,6 +306,9 @@ class Survivors(Case):
             self.assertIn(f"process {pid} cannot be signalled", tried.stderr)
             told = events.wait_for(lambda one, event=event: one["event"] == event)
             self.assertEqual(pid, told["pid"])
+            if verb == ("freeze",):
+                running = supervisor.gpcsup("wait", "tenant:/acme", "--frozen", "--timeout", "300ms", check=False)
+                self.assertEqual(2, running.returncode, running)
         supervisor.gpcsup("thaw", "tenant:/acme")
 
 
