@@ -101,13 +101,8 @@ base::Result<int> do_apply(Session& session) {
         if (!shown || *shown != 0 || only_plan) {
             return shown;
         }
-        if (!has_steps(*plan)) {
-            if (!session.quiet()) {
-                print_line("nothing to do: the files are in force");
-            }
-            return 0;
-        }
     }
+    // Also without a step: problems that were told of at boot may have been mended.
     const auto done = (*client)->apply(control::ApplyHow::apply);
     if (!done) {
         return std::unexpected(done.error());
@@ -121,7 +116,7 @@ base::Result<int> do_apply(Session& session) {
         return show_plan(session, *done);
     }
     if (!session.quiet()) {
-        print_line("done");
+        print_line(has_steps(*done) ? "done" : "nothing to do: the files are in force");
     }
     return 0;
 }

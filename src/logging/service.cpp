@@ -13,8 +13,6 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "sys/memory.h"
-
 namespace gpcsup::logging {
 
 namespace {
@@ -26,7 +24,6 @@ constexpr std::chrono::milliseconds longest_retry = 5s;
 constexpr std::chrono::milliseconds last_words =
     4s;  // of services, after gpc-init has gone; below its own patience
 constexpr int letters_a_round = 64;
-constexpr std::chrono::milliseconds rest_after = 1s;  // without anything to do
 
 base::Result<> add(int epoll, int descriptor) {
     epoll_event event{};
@@ -185,12 +182,7 @@ base::Result<> LogService::run() {
         }
         arm_retry();
         std::array<epoll_event, 4> events{};
-        const int patience = rested_ ? -1 : static_cast<int>(rest_after.count());
-        const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), patience);
-        rested_ = count == 0;
-        if (rested_) {
-            sys::give_back_memory();
-        }
+        const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < count && going == Going::on; ++i) {
             const int ready = events[static_cast<std::size_t>(i)].data.fd;
             if (ready == keeper_.descriptor()) {

@@ -37,7 +37,6 @@ class LogService {
     base::Fd signals_;
     std::chrono::milliseconds retry_delay_{0};  // the last one
     bool retry_armed_ = false;
-    bool rested_ = false;    // memory was given back, and nothing has happened since
     std::uint64_t set_ = 0;  // number of the set that is being or was sent last
 };
 
