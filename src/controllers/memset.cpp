@@ -279,10 +279,16 @@ std::optional<std::string> Memset::shortfall(const processes::Process& process, 
     if ((process.flags & processes::process_other_memory) != 0) {
         return "it runs with the memory policy that it was started with; restart it for the group's";
     }
-    if (lists_.is_restricted(group)) {
-        return "it was started on these nodes; a memory policy that it sets itself is not looked at";
-    }
     return std::nullopt;
+}
+
+std::vector<wire::TrapClass> Memset::traps(GroupId group) {
+    return spread_.contains(group) && lists_.is_restricted(group) ? possible_traps()
+                                                                  : std::vector<wire::TrapClass>{};
+}
+
+std::vector<wire::TrapClass> Memset::possible_traps() const {
+    return {wire::TrapClass::policy};
 }
 
 // Nodes came or went. What was asked for comes back with its nodes.

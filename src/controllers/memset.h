@@ -5,8 +5,8 @@
 // A process is born with the policy of its group, MPOL_BIND to the effective nodes, or MPOL_INTERLEAVE over
 // them where memory_spread is set; its children have it from it. A policy is its process's own to set and
 // nobody else's: after a move, or a change of the group, one that runs has the old one until it is started
-// again; and one that sets another for itself is not hindered. Status says both. A group that has every node
-// restricts nothing.
+// again, and status says so. What it sets for itself is trapped, and refused where it asks for nodes outside
+// of the group (launch/policy_calls.h). A group that has every node restricts nothing and traps nothing.
 //
 // The memory that a process has already is another matter: where memory_migrate is set, it follows its
 // process into the group, and to other nodes when the group gets others.
@@ -37,6 +37,8 @@ class Memset final : public Controller {
     void exit(const processes::Process& process, grouping::GroupId group) override;
     void recover(grouping::GroupId group) override;
     void birth(grouping::GroupId group, Birth& birth) override;
+    [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
+    [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
     [[nodiscard]] std::optional<std::string> shortfall(const processes::Process& process,
                                                        grouping::GroupId group) override;
     void refresh() override;

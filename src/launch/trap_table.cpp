@@ -15,7 +15,7 @@ namespace {
 
 using wire::TrapClass;
 
-constexpr std::array<TrappedCall, 8> plain = {{
+constexpr std::array<TrappedCall, 9> plain = {{
     {"fork", TrapClass::task, 57, 2},
     {"vfork", TrapClass::task, 58, 190},
     {"clone", TrapClass::task, 56, 120},
@@ -23,6 +23,7 @@ constexpr std::array<TrappedCall, 8> plain = {{
     {"set_mempolicy", TrapClass::policy, 238, 276},
     {"mbind", TrapClass::policy, 237, 274},
     {"migrate_pages", TrapClass::policy, 256, 294},
+    {"move_pages", TrapClass::policy, 279, 317},
     {"set_mempolicy_home_node", TrapClass::policy, 450, 450},
 }};
 

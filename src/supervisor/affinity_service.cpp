@@ -6,12 +6,14 @@
 namespace gpcsup::supervisor {
 
 AffinityService::AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
-                                 std::string reader_program, AllowedCpus allowed)
+                                 std::string reader_program, AllowedCpus allowed, AllowedNodes nodes)
     : loop_(loop),
       census_(census),
       pool_(std::move(reader_program)),
       calls_(client, pool_, *this),
-      allowed_(std::move(allowed)) {}
+      policies_(client, pool_, *this),
+      allowed_(std::move(allowed)),
+      nodes_(std::move(nodes)) {}
 
 base::Result<> AffinityService::open() {
     auto timer = loop_.on_time(EventLoop::Priority::enforcement, [this] {
@@ -29,7 +31,11 @@ base::Result<> AffinityService::open() {
 }
 
 void AffinityService::take(const launch::ParkedCall& call) {
-    calls_.take(call);
+    if (call.trap_class == wire::TrapClass::policy) {
+        policies_.take(call);
+    } else {
+        calls_.take(call);
+    }
     rewatch();
 }
 
@@ -79,6 +85,16 @@ base::Result<base::CpuList> AffinityService::allowed(pid_t caller_tid, pid_t tar
                           "it is not one of ours");
     }
     return allowed_(*target, target_tid);
+}
+
+base::Result<launch::PolicyRules::Nodes> AffinityService::nodes(pid_t caller_tid, pid_t target_tid) {
+    census_.drain_tracker();
+    const processes::Process* target = process_of(target_tid);
+    if (target == nullptr || process_of(caller_tid) == nullptr) {
+        return base::fail(EPERM, "set the memory policy of", "process " + std::to_string(target_tid),
+                          "it is not one of ours");
+    }
+    return nodes_(*target, target_tid);
 }
 
 void AffinityService::reapply(pid_t target_tid) {

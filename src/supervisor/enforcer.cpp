@@ -74,9 +74,10 @@ base::Result<> Enforcer::open() {
     return {};
 }
 
-base::Result<> Enforcer::watch(const std::string& reader_program, AffinityService::AllowedCpus allowed) {
-    affinity_ =
-        std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(allowed));
+base::Result<> Enforcer::watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
+                               AffinityService::AllowedNodes nodes) {
+    affinity_ = std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(cpus),
+                                                  std::move(nodes));
     if (auto opened = affinity_->open(); !opened) {
         return opened;
     }

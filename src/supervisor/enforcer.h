@@ -23,7 +23,8 @@ class Enforcer {
              Chronicle& chronicle, FileService& files);
 
     base::Result<> open();  // adopts or makes the table
-    base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus allowed);
+    base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
+                         AffinityService::AllowedNodes nodes);
     void retire_unclaimed();  // after everything has been restored
 
     // Limits, for the controllers' Host.

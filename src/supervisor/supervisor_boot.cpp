@@ -293,22 +293,31 @@ base::Result<> Supervisor::restore_processes() {
 }
 
 base::Result<> Supervisor::watch_enforcement() {
-    auto allowed = [this](const processes::Process& target, pid_t tid) {
-        const grouping::Hierarchy* hierarchy = forest_.find_hierarchy("cpuset");
-        if (hierarchy != nullptr) {
-            const auto thread = threads_.find(target.id(), tid);
-            const GroupId own = thread ? (*threads_.find(*thread))[hierarchy->id.value] : GroupId{};
-            const GroupId place = own.value != 0 ? own : census_->table().place(target, hierarchy->id);
-            auto value = controllers_->get(place, "cpuset.effective_cpus");
-            if (value && std::holds_alternative<std::string>(*value)) {
-                if (auto cpus = base::parse_cpu_list(std::get<std::string>(*value))) {
-                    return *cpus;
-                }
-            }
+    const auto list_of = [this](const processes::Process& target, pid_t tid, std::string_view controller,
+                                std::string_view attribute) -> std::optional<base::CpuList> {
+        const grouping::Hierarchy* hierarchy = forest_.find_hierarchy(controller);
+        if (hierarchy == nullptr) {
+            return std::nullopt;
         }
-        return host_->online_cpus();
+        const auto thread = threads_.find(target.id(), tid);
+        const GroupId own = thread ? (*threads_.find(*thread))[hierarchy->id.value] : GroupId{};
+        const GroupId place = own.value != 0 ? own : census_->table().place(target, hierarchy->id);
+        auto value = controllers_->get(place, attribute);
+        if (!value || !std::holds_alternative<std::string>(*value)) {
+            return std::nullopt;
+        }
+        auto list = base::parse_cpu_list(std::get<std::string>(*value));
+        return list ? std::optional(std::move(*list)) : std::nullopt;
     };
-    return enforcer_->watch(here_.program(wire::reader_program), allowed);
+    const auto cpus = [this, list_of](const processes::Process& target, pid_t tid) {
+        return list_of(target, tid, "cpuset", "cpuset.effective_cpus").value_or(host_->online_cpus());
+    };
+    const auto nodes = [this, list_of](const processes::Process& target, pid_t tid) {
+        base::CpuList machine = host_->online_nodes();
+        return launch::PolicyRules::Nodes{
+            list_of(target, tid, "memset", "memset.effective_mems").value_or(machine), machine};
+    };
+    return enforcer_->watch(here_.program(wire::reader_program), cpus, nodes);
 }
 
 base::Result<> Supervisor::open_sockets() {

@@ -4,11 +4,15 @@
 //   fork, vfork, spawn, thread   COUNT times one after the other, each waited for
 //   bomb                         COUNT milliseconds: every process forks on and on, until then
 //   crowd                        COUNT threads at once, each of which asks for the CPU mask it has
+//   policy                       asks for memory on the nodes COUNT (a mask in base 16) in every way there is
+//   and
+//                                prints the errors
 //   affinity                     asks for the CPU mask COUNT (a number in base 16) and prints "errno N mask
 //   HEX" affinity-hang                the same with the mask on a page that nobody ever fills in state prints
 //   what a service inherits: parent-death signal and scheduling policy
 
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
@@ -128,6 +132,27 @@ void ask_for_mask(const void* mask, std::size_t length) {
     std::printf("errno %d mask %llx\n", error, static_cast<unsigned long long>(words[0]));
 }
 
+// The last node of the mask is the one for calls that take one node.
+void ask_for_nodes(unsigned long mask) {
+    constexpr std::size_t size = 1 << 16;
+    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    std::memset(memory, 1, size);
+    int last = 63 - __builtin_clzl(mask);
+    int status = 0;
+    const auto say = [](const char* what, long result) {
+        std::printf("%s %d ", what, result < 0 ? errno : 0);
+    };
+    say("set", syscall(SYS_set_mempolicy, MPOL_BIND, &mask, 65));
+    say("mbind", syscall(SYS_mbind, memory, size, MPOL_BIND, &mask, 65, 0));
+    say("migrate", syscall(SYS_migrate_pages, 0, 65, &mask, &mask));
+    say("move", syscall(SYS_move_pages, 0, 1, &memory, &last, &status, MPOL_MF_MOVE));
+    say("ask", syscall(SYS_move_pages, 0, 1, &memory, nullptr, &status, 0));
+    say("range", syscall(SYS_mbind, memory, size, MPOL_DEFAULT, nullptr, 0, 0));
+    say("local", syscall(SYS_set_mempolicy, MPOL_LOCAL, nullptr, 0));
+    say("default", syscall(SYS_set_mempolicy, MPOL_DEFAULT, nullptr, 0));
+    std::printf("\n");
+}
+
 void* ask_for_own_mask(void*) {
     std::uint64_t words[128] = {};
     const long length = syscall(SYS_sched_getaffinity, 0, sizeof(words), words);
@@ -209,6 +234,9 @@ int main(int count, char** arguments) {
     } else if (std::strcmp(mode, "affinity") == 0) {
         const std::uint64_t mask = std::strtoull(arguments[2], nullptr, 16);
         ask_for_mask(&mask, sizeof(mask));
+        return 0;
+    } else if (std::strcmp(mode, "policy") == 0) {
+        ask_for_nodes(std::strtoul(arguments[2], nullptr, 16));
         return 0;
     } else if (std::strcmp(mode, "affinity-hang") == 0) {
         ask_for_mask(hanging_page(), 8);

@@ -70,6 +70,19 @@ def who_runs_already(machine):
     require(worker["enforcement"].get("memset", "").startswith("observed: it runs with"), f"status says {worker['enforcement']}")
 
 
+def what_members_ask_for(machine):
+    """Each call that says where memory is to be, through the whole supervisor."""
+    for group, mask, expected in (
+            ("compute:/far", "c", "set 0 mbind 0 migrate 0 move 0 ask 0 range 0 local 22 default 22"),
+            ("compute:/far", "8", "set 0 mbind 0 migrate 0 move 0 ask 0 range 0 local 22 default 22"),
+            ("compute:/far", "f", "set 22 mbind 22 migrate 22 move 0 ask 0 range 0 local 22 default 22"),
+            ("compute:/far/end", "4", "set 22 mbind 22 migrate 22 move 22 ask 0 range 0 local 22 default 22"),
+            ("compute:/", "1", "set 0 mbind 0 migrate 0 move 0 ask 0 range 0 local 0 default 0")):
+        said = machine.check(f"gpcsup run -g {group} -- forker policy {mask} </dev/null >/tmp/said 2>&1; cat /tmp/said")
+        said = said.splitlines()[0].strip()  # the shell may tell of a job behind it
+        require(said == expected, f"in {group}, asked for {mask}: {said}")
+
+
 MEGABYTES = 16
 PAGES = MEGABYTES << 8
 
@@ -126,6 +139,7 @@ def test():
         the_policies(machine)
         who_runs_already(machine)
         what_is_there_follows(machine)
+        what_members_ask_for(machine)
         machine.send("gpcsup poweroff\n")
         machine.expect("reboot: Power down")
         machine.wait_for_end()

@@ -67,6 +67,7 @@ Stage::Stage(Enforcer enforcer)
         });
     pool_ = std::make_unique<launch::ReaderPool>(program("gpc-reader"));
     affinity_ = std::make_unique<launch::AffinityCalls>(*client_, *pool_, *this);
+    policies_ = std::make_unique<launch::PolicyCalls>(*client_, *pool_, *this);
     allowed_cpus = base::CpuList::up_to(64);
     int ends[2];
     REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
@@ -239,7 +240,11 @@ void Stage::supervise() {
     }
     recounter_->run();
     for (const launch::ParkedCall& call : client_->take_parked()) {
-        affinity_->take(call);
+        if (call.trap_class == wire::TrapClass::policy) {
+            policies_->take(call);
+        } else {
+            affinity_->take(call);
+        }
     }
     refusals_ += client_->read_refusals().size();
     for (const std::uint64_t key : client_->closed_domains()) {

@@ -18,6 +18,7 @@
 #include "launch/enforcement_table.h"
 #include "launch/filter.h"
 #include "launch/plan.h"
+#include "launch/policy_calls.h"
 #include "launch/reader_pool.h"
 #include "launch/recount.h"
 #include "launch/slots.h"
@@ -92,7 +93,7 @@ struct Service {
 
 enum class Enforcer { real, bare };  // bare: lets everything go on and counts nothing
 
-class Stage final : public launch::AffinityRules {
+class Stage final : public launch::AffinityRules, public launch::PolicyRules {
   public:
     explicit Stage(Enforcer enforcer = Enforcer::real);
     ~Stage() override;
@@ -130,6 +131,8 @@ class Stage final : public launch::AffinityRules {
 
     base::Result<base::CpuList> allowed(pid_t caller, pid_t target) override;
     void reapply(pid_t) override {}
+    Nodes allowed_nodes;  // of every member
+    base::Result<Nodes> nodes(pid_t, pid_t) override { return allowed_nodes; }
 
   private:
     void recount(const std::vector<launch::BudgetRow>& rows);
@@ -149,6 +152,7 @@ class Stage final : public launch::AffinityRules {
     std::unique_ptr<launch::Recounter> recounter_;
     std::unique_ptr<launch::ReaderPool> pool_;
     std::unique_ptr<launch::AffinityCalls> affinity_;
+    std::unique_ptr<launch::PolicyCalls> policies_;
     launch::FilterCache filters_;
     std::map<pid_t, launch::GroupKey> sessions_;
     std::map<std::uint64_t, Fd> listeners_;
