@@ -153,6 +153,7 @@ void start(State& state, wire::HelperKind kind) {
     helper.exited_outstanding = 0;
     helper.unanswered = 0;
     helper.ping_owed = 0;
+    helper.outdated = 0;
     helper.next_ping = now() + beat_interval;
     if (kind == wire::HelperKind::supervisor) {
         helper.owed_signals |= state.lasting_signals;
@@ -205,6 +206,24 @@ void kill_helper(State& state, wire::HelperKind kind, const char* reason) {
     Helper& helper = helper_of(state, kind);
     say("%s (pid %d) %s: replacing it", program_name(kind), helper.pid, reason);
     kill(helper.pid, SIGKILL);
+}
+
+void mark_outdated(State& state) {
+    for (unsigned i = 0; i < helper_count; ++i) {
+        if (static_cast<wire::HelperKind>(i) != wire::HelperKind::supervisor) {
+            state.helpers[i].outdated = state.helpers[i].life == Life::running ? 1 : 0;
+        }
+    }
+}
+
+void replace_outdated(State& state) {
+    for (unsigned i = 0; i < helper_count; ++i) {
+        Helper& helper = state.helpers[i];
+        if (helper.outdated != 0 && helper.life == Life::running) {
+            kill_helper(state, static_cast<wire::HelperKind>(i), "is of the time before the reexec");
+        }
+        helper.outdated = 0;
+    }
 }
 
 void end_silent(State& state) {

@@ -20,6 +20,10 @@ void start_due(State& state);
 void bury(State& state, wire::HelperKind kind, const OwnDeath& death);
 // It must go: it does not answer, was stopped, or has closed its channel.
 void kill_helper(State& state, wire::HelperKind kind, const char* reason);
+// `reexec`: gpcsupd ends by itself; the others are marked, and replaced one by one when the new image of
+// gpc-init is there to start their successors at once. So trapped calls wait no longer than after a kill.
+void mark_outdated(State& state);
+void replace_outdated(State& state);
 // Kills each helper that lives on without its channel.
 void end_silent(State& state);
 // The heartbeat: asks gpcsupd whether it lives, and kills it when it has not answered twice.

@@ -156,8 +156,10 @@ class Loop {
         if (wishes_.reexec) {
             wishes_.reexec = false;
             say("replacing itself, as asked");
+            mark_outdated(state_);
             replace_self(state_);
             say("cannot replace itself: %s", error_text(errno));
+            replace_outdated(state_);
         }
         if (hope_for_supervisor(state_) == Hope::none) {
             give_up();

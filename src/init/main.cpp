@@ -98,6 +98,7 @@ void come_back(State& state) {
     if (count_strikes(state) == Strikes::out) {
         after_three_strikes(state);
     }
+    replace_outdated(state);
     say("back, with %u rows of kept descriptors", state.table.used);
 }
 

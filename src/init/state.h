@@ -68,7 +68,8 @@ struct Helper {
     std::uint32_t exited_outstanding;
     std::uint32_t unanswered;  // pings
     std::uint32_t ping_owed;
-    std::uint32_t reserved;
+    // Not for gpcsupd: the image before was asked to replace itself, and this helper is still of its time.
+    std::uint32_t outdated;
     Nanoseconds next_ping;
 };
 

@@ -6,7 +6,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 namespace gpcsup::launch {
 namespace {
@@ -18,22 +17,12 @@ constexpr std::chrono::milliseconds margin{1};
 
 MemoryReader::~MemoryReader() {
     dismiss();
-    for (const base::Fd& pidfd : dying_) {
-        siginfo_t information{};  // killed and killable: this ends
-        waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &information, WEXITED);
-    }
 }
 
 void MemoryReader::dismiss() {
     if (reader_.pidfd) {
-        kill_reader(reader_.pidfd);
-        dying_.push_back(std::move(reader_.pidfd));
-        reader_ = {};
+        dying_.kill(std::exchange(reader_, {}));
     }
-}
-
-void MemoryReader::reap() {
-    std::erase_if(dying_, [](const base::Fd& pidfd) { return reap_reader(pidfd) == Reaped::yes; });
 }
 
 MemoryReader::Answered MemoryReader::ask(const wire::MemoryRequest& request, wire::MemoryAnswer& answer,
@@ -58,11 +47,9 @@ MemoryReader::Answered MemoryReader::ask(const wire::MemoryRequest& request, wir
 
 std::vector<std::uint64_t> MemoryReader::read(std::span<const base::ProcessId> processes,
                                               wire::MemoryFigure figure, Moment until) {
-    reap();
+    dying_.reap();
     std::vector<std::uint64_t> all(processes.size(), wire::memory_unknown);
-    constexpr std::size_t most_dying = 8;  // each hangs in one process's lock: more of them would not help
-    for (std::size_t from = 0; from < all.size() && dying_.size() < most_dying;
-         from += wire::memory_members) {
+    for (std::size_t from = 0; from < all.size() && !dying_.is_full(); from += wire::memory_members) {
         if (std::chrono::steady_clock::now() + margin >= until) {
             break;
         }

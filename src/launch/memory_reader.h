@@ -32,11 +32,10 @@ class MemoryReader {
     enum class Answered { yes, no };
     Answered ask(const wire::MemoryRequest& request, wire::MemoryAnswer& answer, Moment until);
     void dismiss();
-    void reap();
 
     std::string program_;
     ReaderProcess reader_;
-    std::vector<base::Fd> dying_;  // killed, to be reaped
+    DyingReaders dying_;
     std::uint64_t next_id_ = 1;
 };
 

@@ -5,14 +5,12 @@
 #include <utility>
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 namespace gpcsup::launch {
 namespace {
 
 constexpr std::chrono::milliseconds slice_time{20};  // then it is the next process's turn
 constexpr std::chrono::seconds patience{5};          // pages that are being moved may wait for a disk
-constexpr std::size_t most_dying = 8;                // each hangs in one process: more would not help
 
 void copy_words(const base::CpuList& nodes, std::uint64_t (&words)[wire::memory_node_words]) {
     const auto& source = nodes.words();
@@ -23,10 +21,6 @@ void copy_words(const base::CpuList& nodes, std::uint64_t (&words)[wire::memory_
 
 PageMover::~PageMover() {
     dismiss();
-    for (const base::Fd& pidfd : dying_) {
-        siginfo_t information{};  // killed and killable: this ends
-        waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &information, WEXITED);
-    }
 }
 
 void PageMover::add(base::ProcessId process, const base::CpuList& from, const base::CpuList& to) {
@@ -63,7 +57,7 @@ void PageMover::proceed() {
 }
 
 int PageMover::begin(base::ProcessId process, const Work& work) {
-    if (dying_.size() >= most_dying) {
+    if (dying_.is_full()) {
         return EBUSY;
     }
     if (!reader_.pidfd) {
@@ -91,20 +85,18 @@ int PageMover::begin(base::ProcessId process, const Work& work) {
 
 std::vector<int> PageMover::descriptors() const {
     std::vector<int> all;
-    all.reserve(dying_.size() + 1);
+    all.reserve(dying_.pidfds().size() + 1);
     if (reader_.pidfd) {
         all.push_back(reader_.socket.get());
     }
-    for (const base::Fd& pidfd : dying_) {
+    for (const base::Fd& pidfd : dying_.pidfds()) {
         all.push_back(pidfd.get());
     }
     return all;
 }
 
 void PageMover::on_readable(int descriptor) {
-    std::erase_if(dying_, [&](const base::Fd& pidfd) {
-        return pidfd.get() == descriptor && reap_reader(pidfd) == Reaped::yes;
-    });
+    dying_.reap();
     if (reader_.pidfd && reader_.socket.get() == descriptor) {
         receive();
     }
@@ -164,9 +156,7 @@ void PageMover::end(base::ProcessId process, int error) {
 
 void PageMover::dismiss() {
     if (reader_.pidfd) {
-        kill_reader(reader_.pidfd);
-        dying_.push_back(std::move(reader_.pidfd));
-        reader_ = {};
+        dying_.kill(std::exchange(reader_, {}));
     }
 }
 

@@ -70,7 +70,7 @@ class PageMover {
     std::deque<base::ProcessId> turns_;  // of works_, but for the one whose slice is under way
     std::optional<Slice> slice_;
     ReaderProcess reader_;
-    std::vector<base::Fd> dying_;  // killed, to be reaped
+    DyingReaders dying_;
     std::uint64_t next_id_ = 1;
     std::uint64_t next_wish_ = 1;
 };

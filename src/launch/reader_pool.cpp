@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "launch/reader_process.h"
 
@@ -15,38 +14,28 @@ namespace {
 constexpr std::size_t warm_readers = 2;
 constexpr std::size_t max_waiting = 512;  // as many as can be parked
 constexpr std::chrono::milliseconds patience{50};
+constexpr std::chrono::seconds longest{2};  // for one that has not taken up its request
 
 }  // namespace
 
 ReaderPool::~ReaderPool() {
     for (Reader& reader : readers_) {
-        kill_reader(reader.pidfd);
-        dying_.push_back(std::move(reader.pidfd));
+        dying_.kill(std::move(reader.process));
     }
-    for (const base::Fd& pidfd : dying_) {
-        siginfo_t information{};  // killed and killable: this ends
-        waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &information, WEXITED);
-    }
-}
-
-base::Result<ReaderPool::Reader> ReaderPool::start() const {
-    auto started = start_reader(program_);
-    if (!started) {
-        return base::pass(started);
-    }
-    Reader reader;
-    reader.socket = std::move(started->socket);
-    reader.pidfd = std::move(started->pidfd);
-    return reader;
 }
 
 base::Result<> ReaderPool::warm_up() {
     while (readers_.size() < warm_readers) {
-        auto started = start();
+        if (dying_.is_full()) {
+            return base::fail(EBUSY, "start another", program_);
+        }
+        auto started = start_reader(program_);
         if (!started) {
             return base::pass(started);
         }
-        readers_.push_back(std::move(*started));
+        Reader reader;
+        reader.process = std::move(*started);
+        readers_.push_back(std::move(reader));
     }
     return {};
 }
@@ -80,29 +69,30 @@ void ReaderPool::give(Reader& reader, Job job) {
     job.request.id = next_id_++;
     // A reader that died shows at its socket's end of file; the deadline covers the rest.
     static_cast<void>(
-        send(reader.socket.get(), &job.request, sizeof(job.request), MSG_DONTWAIT | MSG_NOSIGNAL));
+        send(reader.process.socket.get(), &job.request, sizeof(job.request), MSG_DONTWAIT | MSG_NOSIGNAL));
     reader.job = std::move(job);
-    reader.due = std::chrono::steady_clock::now() + patience;
+    const Moment now = std::chrono::steady_clock::now();
+    reader.uptake = Uptake::taken;
+    reader.due = now + patience;
+    reader.last = now + longest;
 }
 
 std::vector<int> ReaderPool::descriptors() const {
     std::vector<int> all;
-    all.reserve(readers_.size() + dying_.size());
+    all.reserve(readers_.size() + dying_.pidfds().size());
     for (const Reader& reader : readers_) {
-        all.push_back(reader.socket.get());
+        all.push_back(reader.process.socket.get());
     }
-    for (const base::Fd& pidfd : dying_) {
+    for (const base::Fd& pidfd : dying_.pidfds()) {
         all.push_back(pidfd.get());
     }
     return all;
 }
 
 void ReaderPool::on_readable(int descriptor) {
-    std::erase_if(dying_, [&](const base::Fd& pidfd) {
-        return pidfd.get() == descriptor && reap_reader(pidfd) == Reaped::yes;
-    });
+    dying_.reap();
     for (Reader& reader : readers_) {
-        if (reader.socket.get() == descriptor) {
+        if (reader.process.socket.get() == descriptor) {
             receive(reader);
             break;
         }
@@ -112,7 +102,7 @@ void ReaderPool::on_readable(int descriptor) {
 
 void ReaderPool::receive(Reader& reader) {
     wire::ReadAnswer answer;
-    const ssize_t got = recv(reader.socket.get(), &answer, sizeof(answer), MSG_DONTWAIT);
+    const ssize_t got = recv(reader.process.socket.get(), &answer, sizeof(answer), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
@@ -134,8 +124,7 @@ void ReaderPool::receive(Reader& reader) {
 
 // Kills the reader, fails its job, and leaves its place to a new one.
 void ReaderPool::dismiss(Reader& reader, int error) {
-    kill_reader(reader.pidfd);
-    dying_.push_back(std::move(reader.pidfd));
+    dying_.kill(std::move(reader.process));
     const std::optional<Job> job = std::exchange(reader.job, std::nullopt);
     std::erase_if(readers_, [&](const Reader& other) { return &other == &reader; });
     if (job) {
@@ -153,13 +142,23 @@ std::optional<Moment> ReaderPool::deadline() const {
     return first;
 }
 
+// Its time begins when it has taken up its request.
+bool ReaderPool::is_late_without_blame(Reader& reader) {
+    const Uptake before = std::exchange(reader.uptake, look_at_uptake(reader.process.socket));
+    return before == Uptake::not_yet || reader.uptake == Uptake::not_yet;
+}
+
 void ReaderPool::on_deadline(Moment now) {
     for (std::size_t i = 0; i < readers_.size();) {
-        if (readers_[i].job && readers_[i].due <= now) {
-            dismiss(readers_[i], EFAULT);
-            i = 0;
-        } else {
+        Reader& reader = readers_[i];
+        if (!reader.job || reader.due > now) {
             ++i;
+        } else if (now < reader.last && is_late_without_blame(reader)) {
+            reader.due = now + patience;
+            ++i;
+        } else {
+            dismiss(reader, EFAULT);
+            i = 0;
         }
     }
     dispatch();

@@ -1,7 +1,8 @@
 #pragma once
 // Two warm gpc-reader processes (wire/reader.h), a deadline of 50 ms for each reading, and new ones for those
-// that missed it. Knows no event loop: whoever has one watches descriptors() for reading and calls
-// on_readable() and on_deadline().
+// that missed it. A reader that has not had a CPU yet, so that the request still waits in its socket, is
+// waited for: two seconds at most. Knows no event loop: whoever has one watches descriptors() for reading and
+// calls on_readable() and on_deadline().
 
 #include <chrono>
 #include <deque>
@@ -10,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
+#include "launch/reader_process.h"
 #include "wire/reader.h"
 
 namespace gpcsup::launch {
@@ -22,7 +23,7 @@ class ReaderPool {
   public:
     // The bytes, or an error: EPERM (may not look), EFAULT (no such memory, or no answer in time), ESTALE
     // (the caller is in that call no more), EBUSY (too many readings wait), ECHILD (no reader can be
-    // started, or it died).
+    // started, too many of them are dying, or it died).
     using Done = std::function<void(const base::Result<std::vector<std::uint8_t>>&)>;
 
     explicit ReaderPool(std::string program) : program_(std::move(program)) {}
@@ -46,20 +47,21 @@ class ReaderPool {
         Done done;
     };
     struct Reader {
-        base::Fd socket;
-        base::Fd pidfd;
+        ReaderProcess process;
         std::optional<Job> job;
-        Moment due;
+        Uptake uptake = Uptake::taken;  // when it was last looked at
+        Moment due;                     // looked at then
+        Moment last;                    // and waited for no longer than that, whatever it does
     };
-    base::Result<Reader> start() const;
     void dispatch();
     void give(Reader& reader, Job job);
     void receive(Reader& reader);
     void dismiss(Reader& reader, int error);
+    static bool is_late_without_blame(Reader& reader);
 
     std::string program_;
     std::vector<Reader> readers_;
-    std::vector<base::Fd> dying_;  // pidfds of killed readers, to be reaped
+    DyingReaders dying_;
     std::deque<Job> waiting_;
     std::uint64_t next_id_ = 1;
 };

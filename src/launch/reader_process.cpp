@@ -2,8 +2,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
+#include <linux/sockios.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,6 +43,28 @@ Reaped reap_reader(const base::Fd& pidfd) {
 
 void kill_reader(const base::Fd& pidfd) {
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+}
+
+// unix(7): SIOCOUTQ is what has been sent and not been received yet.
+Uptake look_at_uptake(const base::Fd& socket) {
+    int unread = 0;
+    return ioctl(socket.get(), SIOCOUTQ, &unread) == 0 && unread > 0 ? Uptake::not_yet : Uptake::taken;
+}
+
+DyingReaders::~DyingReaders() {
+    for (const base::Fd& pidfd : pidfds_) {
+        siginfo_t information{};
+        waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &information, WEXITED);
+    }
+}
+
+void DyingReaders::kill(ReaderProcess reader) {
+    kill_reader(reader.pidfd);
+    pidfds_.push_back(std::move(reader.pidfd));
+}
+
+void DyingReaders::reap() {
+    std::erase_if(pidfds_, [](const base::Fd& pidfd) { return reap_reader(pidfd) == Reaped::yes; });
 }
 
 base::Result<ReaderProcess> start_reader(const std::string& program) {

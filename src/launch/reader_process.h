@@ -2,6 +2,7 @@
 // One gpc-reader: started, killed, reaped. Internal to the room.
 
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -18,5 +19,32 @@ enum class Reaped { yes, not_yet };
 base::Result<ReaderProcess> start_reader(const std::string& program);
 void kill_reader(const base::Fd& pidfd);
 Reaped reap_reader(const base::Fd& pidfd);  // waits for nothing
+
+enum class Uptake { taken, not_yet };
+
+// Whether the reader has taken up all that it was sent. One that has not had a CPU since is not to blame for
+// being late.
+Uptake look_at_uptake(const base::Fd& socket);
+
+// Readers that were killed and are not reaped yet. One that hangs in the kernel stays here, so there is a
+// bound: each hangs in one process, and more of them would not help.
+class DyingReaders {
+  public:
+    DyingReaders() = default;
+    ~DyingReaders();  // waits for all: killed and killable, each ends
+    DyingReaders(const DyingReaders&) = delete;
+    DyingReaders& operator=(const DyingReaders&) = delete;
+
+    void kill(ReaderProcess reader);
+    void reap();  // those that have ended; waits for nothing
+    [[nodiscard]] bool is_full() const { return pidfds_.size() >= most; }
+    [[nodiscard]] const std::vector<base::Fd>& pidfds() const {
+        return pidfds_;
+    }  // readable when to be reaped
+
+  private:
+    static constexpr std::size_t most = 8;
+    std::vector<base::Fd> pidfds_;
+};
 
 }  // namespace gpcsup::launch

@@ -15,20 +15,34 @@ CPUACCT = pathlib.Path("/sys/fs/cgroup/cpuacct")
 
 @unittest.skipUnless(os.access(CPUACCT, os.W_OK) and os.getuid() == 0, "needs a writable cpuacct cgroup")
 class AgainstTheKernel(Case):
-    def measure(self, script, tolerance):
+    def measure(self, script):
+        """Within 0.5 %. What the process used before the kernel's group had it is its own figure, told just before."""
         cgroup = CPUACCT / f"gpcsup-test-{os.getpid()}"
         cgroup.mkdir()
         self.addCleanup(cgroup.rmdir)
-        unit = f'enabled = false\n[service]\ntype = "oneshot"\nrestart = "no"\ncommand = ["sh", "-c", """echo $$ > {cgroup}/cgroup.procs; {script}"""]\n[place]\ncompute = "/batch"\n'
+        place = tempfile.mkdtemp(prefix="gpcsup-before-")
+        os.chmod(place, 0o777)
+        self.addCleanup(harness.shutil.rmtree, place, True)
+        begin = f"read -r before rest < /proc/self/schedstat; echo $before > {place}/ns; echo $$ > {cgroup}/cgroup.procs"
+        unit = f'''enabled = false
+[service]
+type = "oneshot"
+restart = "no"
+start_timeout = "5m"
+command = ["sh", "-c", """{begin}; {script}"""]
+[place]
+compute = "/batch"
+'''
         supervisor = self.supervise({"load": unit})
         if self.user:
             os.chown(cgroup / "cgroup.procs", supervisor.user.pw_uid, supervisor.user.pw_gid)
         supervisor.gpcsup("start", "load")
         ours = supervisor.json("get", "compute:/batch")["attributes"]
         kernel = int((cgroup / "cpuacct.usage").read_text())
+        kernel += int(pathlib.Path(place, "ns").read_text())
         error = (ours["cpuacct.usage"] - kernel) / kernel
         print(f"cpuacct: ours {ours['cpuacct.usage'] / 1e6:.1f} ms, kernel {kernel / 1e6:.1f} ms, {error:+.3%}")
-        self.assertLess(abs(error), tolerance)
+        self.assertLess(abs(error), 0.005)
         self.assertEqual(ours["cpuacct.usage"], ours["cpuacct.user"] + ours["cpuacct.system"])
         self.assertGreater(ours["cpuacct.system"], 0)
 
@@ -44,10 +58,10 @@ class AgainstTheKernel(Case):
             %.o: %.cpp
             \tg++ -c -o $@ $<
             """))
-        self.measure(f"make -s -j2 -C {directory}", 0.01)
+        self.measure(f"make -s -j2 -C {directory}")
 
     def test_many_short_processes(self):
-        self.measure("i=0; while [ $i -lt 400 ]; do /bin/true; (:); i=$((i+1)); done", 0.02)
+        self.measure("i=0; while [ $i -lt 400 ]; do /bin/true; (:); i=$((i+1)); done")
 
 
 SLOT = 10  # seconds of the monotonic clock, as in cpuacct.load

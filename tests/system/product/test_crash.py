@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 import unittest
 
@@ -189,16 +190,56 @@ class Kills(Case):
                                                    "true & wait").returncode)
 
     def test_gpc_logd(self):
-        self.supervisor.write_unit("noop", UNITS["short"])
-        command = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"
-        client = self.supervisor.popen("run", "--detach", "--name", "run-talker", "--", "sh", "-c", command)
-        self.assertEqual(0, client.wait(20))
+        lines = 20000
+        talks = f"i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); done"
+        self.supervisor.write_unit("talker", f'''enabled = false
+[service]
+type = "oneshot"
+start_timeout = "5m"
+command = ["sh", "-c", "{talks}"]
+''')
+        talker = self.supervisor.popen("start", "talker")
         for _ in range(ROUNDS):
             harness.select.select([], [], [], self.random.uniform(0, 0.02))
             killed = self.kill("gpc-logd")
             if killed is not None:
                 self.assertTrue(wait_gone(killed, 5))
+        self.assertEqual(0, talker.wait(300))
+        self.assertEqual([f"line {number}" for number in range(lines)], self.lines_of("talker", lines))
         self.check_services()
+
+    def lines_of(self, unit, count):
+        """What the unit wrote, as `log -f` shows it; the last lines may still be in the pipe when the unit has ended."""
+        follower = self.supervisor.popen("log", "-f", "-n", str(2 * count), unit, stdout=harness.subprocess.PIPE, text=True)
+        end = threading.Timer(60 * harness.SLOW, follower.kill)
+        end.start()
+        try:
+            seen = [line.rstrip("\n") for line, _ in zip(follower.stdout, range(count))]
+            follower.kill()
+            return seen + [line.rstrip("\n") for line in follower.stdout]
+        finally:
+            end.cancel()
+
+    def test_everything_is_replaced(self):
+        """`gpcsup reexec`: all helpers are new ones, the services and gpc-init's process the same."""
+        names = ("gpcsupd", "gpc-enforce", "gpc-logd")
+        before = {name: self.supervisor.helper(name) for name in names}
+        events = Events(self.supervisor)
+        self.addCleanup(events.close)
+        self.supervisor.gpcsup("reexec")
+        for name, pid in before.items():
+            self.assertTrue(wait_gone(pid, 20 * harness.SLOW), name)
+        events.wait_for(lambda event: event["event"] == "supervisor-replaced")
+        self.check_services()
+        self.check_forker_forks()
+        self.assertEqual(b"", self.supervisor.log("forker"), "no limited call may fail")
+        self.supervisor.gpcsup("run", "-g", "tenant:/acme", "-l", "numtasks.limit=4", "--", "sh", "-c", "true & wait")
+        self.supervisor.gpcsup("run", "--name", "run-after", "--detach", "--", "echo", "said afterwards")
+        self.assertEqual(["said afterwards"], self.lines_of("run-after", 1))
+        after = {name: self.supervisor.helper(name) for name in names}
+        for name in names:
+            self.assertIsNotNone(after[name], name)
+            self.assertNotEqual(before[name], after[name], name)
 
     def test_a_stopped_gpcsupd_is_replaced(self):
         stopped = self.kill("gpcsupd", signal.SIGSTOP)
