@@ -1,6 +1,6 @@
 # musl for gpc-exec, which lies between every start and its service: its start-up takes a quarter of the time of
 # glibc's, which asks the processor for its features (in a virtual machine every such question leaves the guest;
-# docs/why/cost.md has the figures). And for gpc-init, which is always there: it needs half the memory. Debian's
+# docs/why/cost.md has the figures). And for gpc-init and gpc-enforce, which are always there: they need half the memory. Debian's
 # musl-tools brings the library and the specs; libstdc++'s headers are used without the library. Where that does not
 # work, or with the sanitizers, glibc serves as well.
 #
@@ -28,8 +28,18 @@ endforeach()
 set(gpcsup_musl_link -specs=${GPCSUP_MUSL_SPECS} -static -no-pie)
 
 if(EXISTS ${GPCSUP_MUSL_SPECS} AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT GPCSUP_SANITIZE)
+  # Tried with every header that those programs include.
+  file(GLOB gpcsup_musl_sources ${CMAKE_SOURCE_DIR}/src/init/*.* ${CMAKE_SOURCE_DIR}/src/exec/*.* ${CMAKE_SOURCE_DIR}/src/enforcement/*.*
+       ${CMAKE_SOURCE_DIR}/src/wire/*.h)
+  set(gpcsup_musl_headers)
+  foreach(source ${gpcsup_musl_sources})
+    file(STRINGS ${source} included REGEX "^#include <")
+    list(APPEND gpcsup_musl_headers ${included})
+  endforeach()
+  list(REMOVE_DUPLICATES gpcsup_musl_headers)
+  list(JOIN gpcsup_musl_headers "\n" gpcsup_musl_headers)
   file(WRITE ${CMAKE_BINARY_DIR}/musl-check.cpp
-       "#include <atomic>\n#include <cstring>\n#include <linux/seccomp.h>\n"
+       "#define _GNU_SOURCE 1\n${gpcsup_musl_headers}\n"
        "int main(int n, char** v) { std::atomic<int> a{n}; return a.load() + int(std::strlen(v[0])); }\n")
   string(REPLACE ";" " " gpcsup_musl_flags "${gpcsup_musl_compile}")
   string(REPLACE "SHELL:" "" gpcsup_musl_flags "${gpcsup_musl_flags}")
@@ -39,9 +49,9 @@ if(EXISTS ${GPCSUP_MUSL_SPECS} AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT GP
               CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON)
 endif()
 if(GPCSUP_MUSL)
-  message(STATUS "gpc-exec and gpc-init are linked with musl")
+  message(STATUS "gpc-exec, gpc-init and gpc-enforce are linked with musl")
 elseif(NOT GPCSUP_SANITIZE)
-  message(STATUS "gpc-exec and gpc-init are linked with glibc: starts cost more, and so does the memory (musl-tools is missing or does not fit)")
+  message(STATUS "gpc-exec, gpc-init and gpc-enforce are linked with glibc: starts cost more, and so does the memory (musl-tools is missing or does not fit)")
 endif()
 
 function(gpcsup_use_musl program)

@@ -41,7 +41,8 @@ Policy raise_priority() {
     sched_param parameter{};
     parameter.sched_priority = wire::enforce_priority;
     limit_spinning();
-    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameter) == 0) {
+    // The kernel's own call: musl does not do scheduling policies.
+    if (syscall(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameter) == 0) {
         return Policy::fifo;
     }
     // A short slice (Linux 6.12) makes an ordinary thread be picked sooner after a wake-up; nice helps where

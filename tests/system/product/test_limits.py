@@ -31,6 +31,22 @@ numtasks.limit = 50
 '''
 PIPELINES = "i=0; while [ $i -lt 300 ]; do echo a | cat | cat | cat >/dev/null || exit 9; i=$((i+1)); done"
 
+# A shell that cannot fork ends; it says how far it came.
+COUNTED_PIPELINES = ("i=0; trap 'echo loops $i' EXIT; while [ $i -lt 200 ]; do echo a | /bin/cat | /bin/cat | /bin/cat >/dev/null; "
+                     "i=$((i+1)); done")
+
+
+class Pipelines:
+    def __init__(self):
+        self.loops = self.broken = 0
+
+    def wait(self, client):
+        said, _ = client.communicate(timeout=60 * harness.SLOW)
+        counts = [line for line in said.splitlines() if line.startswith("loops ")]
+        assert len(counts) == 1 and client.returncode in (0, 2), f"exit {client.returncode}: {said}"  # 2: "Cannot fork"
+        self.loops += int(counts[0].split()[1])
+        self.broken += client.returncode != 0
+
 
 def tasks_below(pid):
     """Tasks of the process and its descendants, zombies included, from /proc."""
@@ -132,6 +148,32 @@ class Bombs(Case):
                                  PIPELINES.replace("300", "3"), check=False)
         self.assertIn(calm.returncode, (0, 2), calm.stderr)  # 2: dash's own "Cannot fork"
         self.assertEqual(0, supervisor.json("get", "tenant:/bombs")["attributes"]["numtasks.failcnt"], "none was refused")
+
+    def test_dash_while_gpcsupd_is_being_killed(self):
+        """In turns with calm ones, which system_enforce compares with a bare responder: at most twice as many break."""
+        supervisor = self.supervise({}, CONFIG)
+        calm, killed, kills = Pipelines(), Pipelines(), 0
+        for _ in range(4):
+            calm.wait(self.pipelines(supervisor))
+            client = self.pipelines(supervisor)
+            ended = os.pidfd_open(client.pid)
+            while not harness.select.select([ended], [], [], 0.05)[0]:
+                pid = supervisor.helper("gpcsupd")
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+                    self.assertTrue(harness.wait_gone(pid, 5))
+                    kills += 1
+            os.close(ended)
+            killed.wait(client)
+        print(f"dash pipelines: {calm.broken} broke in {calm.loops}; {killed.broken} in {killed.loops} with {kills} kills of gpcsupd")
+        self.assertGreater(kills, 4)
+        expected = calm.broken * killed.loops / max(1, calm.loops)
+        self.assertLessEqual(killed.broken, 2 * expected + 3 * (2 * expected + 1) ** 0.5)
+        self.assertEqual(0, supervisor.json("get", "tenant:/bombs")["attributes"]["numtasks.failcnt"], "none was refused")
+
+    def pipelines(self, supervisor):
+        return supervisor.popen("run", "-g", "tenant:/bombs", "-l", "numtasks.limit=40", "--", "dash", "-c", COUNTED_PIPELINES,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 class BombsOfAnOrdinaryUser(Bombs):
