@@ -11,7 +11,9 @@ set(GPCSUP_MUSL_SPECS /usr/lib/${CMAKE_SYSTEM_PROCESSOR}-linux-musl/musl-gcc.spe
 set(gpcsup_musl_compile
     -nostdinc
     # Of libstdc++'s configuration for glibc, what musl does not define; and a header that needs threads.
-    "-D__GLIBC_PREREQ(a,b)=0" -D_GLIBCXX_ATOMIC_WAIT_H=1)
+    "-D__GLIBC_PREREQ(a,b)=0" -D_GLIBCXX_ATOMIC_WAIT_H=1
+    # They have one thread, and libstdc++'s guards need glibc.
+    -fno-threadsafe-statics)
 foreach(directory ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
   if(directory MATCHES "/c\\+\\+/")
     list(APPEND gpcsup_musl_compile "SHELL:-isystem ${directory}")

@@ -344,7 +344,8 @@ std::vector<Verb> other_verbs() {
         {"reexec",
          system,
          "has the supervisor replace itself in place, services go on",
-         "gpc-init, gpcsupd, gpc-enforce and gpc-logd are started anew from the files that are installed now.",
+         "gpc-init, gpcsupd, gpc-enforce and gpc-logd are started anew from the files that are installed "
+         "now.",
          {},
          {},
          do_reexec},

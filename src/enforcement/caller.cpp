@@ -11,9 +11,6 @@
 namespace gpcsup::enforcement {
 namespace {
 
-constexpr unsigned max_generations =
-    8;  // a process that lives long enough to be a deep ancestor has its row by then
-
 constexpr std::uint64_t sys_admin = 1ULL << CAP_SYS_ADMIN;
 
 // A small file of /proc/TID, NUL-terminated; empty when it cannot be read.
@@ -74,7 +71,7 @@ const wire::Override* find_row(const wire::EnforcementTable& table, std::uint64_
 
 const wire::Override* find_override(const wire::EnforcementTable& table, std::uint64_t domain_key,
                                     std::uint32_t tid) {
-    for (unsigned generation = 0; generation < max_generations && tid > 1; ++generation) {
+    for (unsigned generation = 0; generation < wire::override_generations && tid > 1; ++generation) {
         const Family family = read_family(tid);
         if (family.tgid == 0) {
             return nullptr;

@@ -16,6 +16,11 @@
 namespace gpcsup::enforcement {
 namespace {
 
+// The kernel looks at 32 bits of it; musl's ioctl(2) takes an int, glibc's an unsigned long.
+constexpr int request(unsigned long number) {
+    return static_cast<int>(number);
+}
+
 Listener listeners[max_listeners];  // zero from birth, so that places never used cost no memory
 
 bool wait_for(int epoll, int operation, std::uint32_t index, std::uint32_t events) {
@@ -61,7 +66,7 @@ std::uint32_t Listeners::add(std::uint64_t key, int descriptor) {
         return wire::no_row;
     }
     // The caller is woken on our own CPU as we go to sleep: five times faster than waking another.
-    if (ioctl(descriptor, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0) {
+    if (ioctl(descriptor, request(SECCOMP_IOCTL_NOTIF_SET_FLAGS), SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0) {
         sync_wakeup_ = true;
     }
     ++count_;
@@ -96,7 +101,7 @@ void Listeners::take_back(std::uint32_t share) {
 
 Received receive(int listener, seccomp_notif& notification) {
     for (;;) {
-        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &notification) == 0) {
+        if (ioctl(listener, request(SECCOMP_IOCTL_NOTIF_RECV), &notification) == 0) {
             return Received::one;
         }
         if (errno != EINTR) {
@@ -109,7 +114,7 @@ namespace {
 
 void send(int listener, const seccomp_notif_resp& answer) {
     seccomp_notif_resp copy = answer;
-    while (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &copy) != 0 && errno == EINTR) {
+    while (ioctl(listener, request(SECCOMP_IOCTL_NOTIF_SEND), &copy) != 0 && errno == EINTR) {
     }
 }
 
@@ -137,7 +142,7 @@ void send_error(int listener, std::uint64_t id, int error) {
 }
 
 bool still_waits(int listener, std::uint64_t id) {
-    return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+    return ioctl(listener, request(SECCOMP_IOCTL_NOTIF_ID_VALID), &id) == 0;
 }
 
 }  // namespace gpcsup::enforcement

@@ -55,8 +55,12 @@ void Responder::adopt() {
         if (pending.notification.id == 0) {
             release(slot);
         } else if (state == PendingState::receiving || state == PendingState::deciding) {
-            // Perhaps answered already: then the second answer gets ENOENT, and one reservation too many
-            // stands until the next count.
+            // Answered already: what was let go on is under way, and its flight and reservation stand. To
+            // decide once more would forget the flight, and let in one too many.
+            if (!still_waits(listeners_.at(index).descriptor, pending.notification.id)) {
+                release(slot);
+                continue;
+            }
             pending.since_ns.store(now_ns());
             decide(slot, listeners_.at(index));
         }

@@ -89,11 +89,10 @@ class Loop {
             reboot_now();
         }
         helper_of(state_, HelperKind::supervisor).owed_signals |= news.decisions;
-        if (state_.role != Role::machine) {
-            // The wish to end outlives the gpcsupd that was told of it.
-            constexpr std::uint64_t ending = (std::uint64_t{1} << SIGTERM) | (std::uint64_t{1} << SIGINT);
-            state_.lasting_signals |= static_cast<std::uint32_t>(news.decisions & ending);
-        }
+        // The wish to end outlives the gpcsupd that was told of it.
+        constexpr std::uint64_t ending =
+            (std::uint64_t{1} << SIGTERM) | (std::uint64_t{1} << SIGINT) | (std::uint64_t{1} << SIGPWR);
+        state_.lasting_signals |= static_cast<std::uint32_t>(news.decisions & ending);
     }
 
     void hear_helpers() {

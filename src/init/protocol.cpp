@@ -311,7 +311,8 @@ void read_last_words(State& state, HelperKind kind) {
             continue;
         }
         const KeepVerb verb = received.message.verb;
-        if (verb == KeepVerb::keep || verb == KeepVerb::drop || verb == KeepVerb::ready) {
+        if (verb == KeepVerb::keep || verb == KeepVerb::drop || verb == KeepVerb::ready ||
+            verb == KeepVerb::helper) {
             helper.answer.waiting = 0;
             obey(state, kind, received, unheard);
         } else if (received.descriptor >= 0) {

@@ -94,7 +94,7 @@ struct State {
     pid_t shell;            // the emergency shell, or 0
     std::uint32_t minimal;  // 1: only the shell and signals are looked after (three fatal signals in a row)
     std::uint32_t
-        lasting_signals;  // asked for by SIGTERM or SIGINT (bits): told to each successor of gpcsupd, too
+        lasting_signals;  // asked for by SIGTERM, SIGINT or SIGPWR (bits): told to each successor of gpcsupd
     std::uint32_t fatal_count;
     Nanoseconds fatal_at[3];  // when the last three fatal signals came
     rlimit descriptors;       // as they were found: helpers start with them

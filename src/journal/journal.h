@@ -4,6 +4,7 @@
 // leaves a whole record or none (a torn one fails its checksum and is overwritten by the successor). It
 // interprets no key and no body.
 
+#include <algorithm>
 #include <functional>
 #include <map>
 
@@ -28,6 +29,9 @@ class Journal {
 
     [[nodiscard]] int descriptor() const { return memfd_.get(); }
     [[nodiscard]] std::uint64_t last_sequence() const { return next_sequence_ - 1; }
+    // The next record gets at least the number behind this one: after a journal that was cut, numbers that
+    // are still in use elsewhere must not be given out again.
+    void go_on_behind(std::uint64_t sequence) { next_sequence_ = std::max(next_sequence_, sequence + 1); }
     [[nodiscard]] std::uint64_t size() const { return end_; }  // bytes
     [[nodiscard]] std::uint64_t leftover() const {
         return leftover_;

@@ -104,6 +104,14 @@ std::vector<std::uint64_t> EnforcementClient::closed_domains() const {
     return keys;
 }
 
+std::uint64_t EnforcementClient::highest_domain() const {
+    std::uint64_t highest = 0;
+    for (const auto& [key, row] : domain_rows_) {
+        highest = std::max(highest, key);
+    }
+    return highest;
+}
+
 std::vector<std::uint64_t> EnforcementClient::unclaimed_domains() const {
     std::vector<std::uint64_t> keys;
     for (const auto& [key, row] : domain_rows_) {
@@ -135,11 +143,10 @@ std::optional<std::uint32_t> EnforcementClient::free_override_row(pid_t tgid) co
     return std::nullopt;
 }
 
-void EnforcementClient::count_overrides(std::uint64_t domain_key) {
-    const auto of_domain = [&](const auto& entry) { return entry.second.domain_key == domain_key; };
-    const auto count = std::ranges::count_if(overrides_, of_domain);
+void EnforcementClient::count_override(std::uint64_t domain_key, int more) {
     if (const auto known = domain_rows_.find(domain_key); known != domain_rows_.end()) {
-        table_->domains[known->second].overrides.store(static_cast<std::uint32_t>(count));
+        std::atomic<std::uint32_t>& count = table_->domains[known->second].overrides;
+        count.store(count.load() + static_cast<std::uint32_t>(more));
     }
 }
 
@@ -153,7 +160,8 @@ base::Result<> EnforcementClient::set_override(pid_t tgid, std::uint64_t domain_
         remove_override(tgid);
         known = overrides_.end();
     }
-    if (known == overrides_.end()) {
+    const bool is_new = known == overrides_.end();
+    if (is_new) {
         const auto row = free_override_row(tgid);
         if (!row) {
             return base::fail(ENOSPC, "enforce the new place of", "process " + std::to_string(tgid));
@@ -168,7 +176,9 @@ base::Result<> EnforcementClient::set_override(pid_t tgid, std::uint64_t domain_
     written.domain_key.store(domain_key);
     write_rows(place, written.budget, written.process_budget);
     written.pid.store(static_cast<std::uint32_t>(tgid));
-    count_overrides(domain_key);
+    if (is_new) {
+        count_override(domain_key, 1);
+    }
     kick();
     return {};
 }
@@ -181,18 +191,19 @@ void EnforcementClient::remove_override(pid_t tgid) {
     const std::uint64_t domain_key = known->second.domain_key;
     table_->overrides[known->second.row].pid.store(0);
     overrides_.erase(known);
-    count_overrides(domain_key);
+    count_override(domain_key, -1);
 }
 
-void EnforcementClient::return_to_domain(pid_t tgid) {
-    const auto known = overrides_.find(tgid);
-    if (known == overrides_.end()) {
-        return;
+const EnforcedPlace* EnforcementClient::place_of(std::uint64_t domain_key) const {
+    const auto known = domains_.find(domain_key);
+    return known == domains_.end() ? nullptr : &known->second.place;
+}
+
+void EnforcementClient::follow(pid_t tgid, const EnforcedPlace& place) {
+    if (overrides_.contains(tgid)) {
+        doubt(place);
+        remove_override(tgid);
     }
-    if (const auto domain = domains_.find(known->second.domain_key); domain != domains_.end()) {
-        doubt(domain->second.place);
-    }
-    remove_override(tgid);
 }
 
 std::vector<ParkedCall> EnforcementClient::take_parked() {

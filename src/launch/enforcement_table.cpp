@@ -123,6 +123,13 @@ base::Result<> EnforcementClient::index_existing() {
             overrides_.emplace(static_cast<pid_t>(tgid), OverrideEntry{row, found.domain_key.load(), {}});
         }
     }
+    std::unordered_map<std::uint64_t, std::uint32_t> overrides_of;  // the predecessor may have been cut off
+    for (const auto& [tgid, entry] : overrides_) {
+        ++overrides_of[entry.domain_key];
+    }
+    for (const auto& [key, row] : domain_rows_) {
+        copy->domains[row].overrides.store(overrides_of[key]);
+    }
     last_refusal_ = copy->refusals.load();
     return {};
 }

@@ -123,6 +123,7 @@ class EnforcementClient {
         const;  // their listeners hung up: nobody is trapped
     [[nodiscard]] std::vector<std::uint64_t> unclaimed_domains() const;  // a predecessor's
     [[nodiscard]] bool has_domain(std::uint64_t key) const { return domain_rows_.contains(key); }
+    [[nodiscard]] std::uint64_t highest_domain() const;  // 0: there is none
     // Whether gpc-enforce ever had its listener. `unknown` while no gpc-enforce has said that it tells.
     enum class Listened { no, yes, unknown };
     [[nodiscard]] Listened listened(std::uint64_t key) const;
@@ -130,8 +131,12 @@ class EnforcementClient {
     // One process (with the children it will have) away from its domain's place. ENOSPC; ENOENT: no such
     // domain.
     base::Result<> set_override(pid_t tgid, std::uint64_t domain_key, const EnforcedPlace& place);
-    void remove_override(pid_t tgid);   // it died; unknown ones are fine
-    void return_to_domain(pid_t tgid);  // it is back in its domain's place
+    void remove_override(pid_t tgid);  // it died; unknown ones are fine
+    // It is back in the place of its nearest ancestor with an override, or of its domain: `place`.
+    void follow(pid_t tgid, const EnforcedPlace& place);
+    [[nodiscard]] bool has_override(pid_t tgid) const { return overrides_.contains(tgid); }
+    // Where a domain of ours is; nullptr: there is none.
+    [[nodiscard]] const EnforcedPlace* place_of(std::uint64_t domain_key) const;
 
     // Calls to be performed, each shown once (again after a restart).
     [[nodiscard]] std::vector<ParkedCall> take_parked();
@@ -169,7 +174,7 @@ class EnforcementClient {
                     std::atomic<std::uint32_t>& process_budget) const;
     void rewrite_places();
     [[nodiscard]] std::optional<std::uint32_t> free_override_row(pid_t tgid) const;
-    void count_overrides(std::uint64_t domain_key);
+    void count_override(std::uint64_t domain_key, int more);
 
     base::Fd memfd_;
     wire::EnforcementTable* table_;

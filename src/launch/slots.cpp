@@ -1,7 +1,9 @@
 #include "launch/slots.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 
 #include <sys/mman.h>
 
@@ -15,6 +17,15 @@ constexpr std::string_view what = "the start slots";
 constexpr std::array<std::string_view, static_cast<std::size_t>(wire::ExecStep::count_)> step_names = {
     "none",      "plan",  "streams", "terminal", "limits", "priority", "affinity", "memory",
     "directory", "names", "filter",  "handover", "groups", "user",     "parent",   "execute"};
+
+// USER_HZ is 100 on every machine that gpcsup runs on (sysconf(_SC_CLK_TCK)).
+std::uint32_t steps_now() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const auto steps =
+        static_cast<std::uint64_t>(now.tv_sec) * 100 + static_cast<std::uint64_t>(now.tv_nsec) / 10'000'000;
+    return std::max(static_cast<std::uint32_t>(steps), std::uint32_t{1});
+}
 
 }  // namespace
 
@@ -63,6 +74,7 @@ base::Result<SlotId> StartSlots::acquire(std::uint64_t intent) {
             continue;
         }
         slot.pid = 0;
+        slot.taken.store(steps_now(), std::memory_order_relaxed);
         slot.error.store(0, std::memory_order_relaxed);
         slot.step.store(static_cast<std::uint32_t>(wire::ExecStep::none), std::memory_order_relaxed);
         slot.intent.store(intent, std::memory_order_release);
@@ -93,11 +105,17 @@ std::optional<StartFailure> StartSlots::failure(SlotId id) const {
     return StartFailure{step, slot.error.load(std::memory_order_relaxed)};
 }
 
+// start_time counts from boot, suspension included, so it is at least as late. One step for rounding.
+bool StartSlots::Owned::may_have_started(std::uint64_t start_time) const {
+    return taken == 0 || static_cast<std::int32_t>(static_cast<std::uint32_t>(start_time) + 1 - taken) >= 0;
+}
+
 std::vector<StartSlots::Owned> StartSlots::scan() const {
     std::vector<Owned> owned;
     for (std::uint32_t index = 0; index < wire::start_slot_count; ++index) {
         if (const std::uint64_t owner = intent(SlotId(index)); owner != 0) {
-            owned.push_back({SlotId(index), owner, pid(SlotId(index))});
+            owned.push_back({SlotId(index), owner, pid(SlotId(index)),
+                             shared_->slots[index].taken.load(std::memory_order_relaxed)});
         }
     }
     return owned;

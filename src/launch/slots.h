@@ -49,6 +49,9 @@ class StartSlots {
         SlotId id;
         std::uint64_t intent = 0;
         pid_t pid = 0;
+        std::uint32_t taken = 0;  // wire::StartSlot
+        // Whether a process with that start time (field 22 of /proc/PID/stat) may be of this start.
+        [[nodiscard]] bool may_have_started(std::uint64_t start_time) const;
     };
     [[nodiscard]] std::vector<Owned> scan() const;
 

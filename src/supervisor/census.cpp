@@ -177,13 +177,31 @@ base::Result<base::ProcessId> Census::born(pid_t pid, grouping::MembershipId mem
     if (process) {
         return (*process)->id();
     }
+    const auto ended = find_exit(pid, [](std::uint64_t) { return true; });
+    return ended ? base::Result<base::ProcessId>(*ended) : base::pass(process);
+}
+
+// The number may be another's by now: first come the exits that nobody has read.
+base::Result<base::ProcessId> Census::adopt(pid_t pid, grouping::MembershipId membership,
+                                            const Accept& may_have_started) {
+    if (const auto ended = find_exit(pid, may_have_started)) {
+        return *ended;
+    }
+    const auto stat = files_->stat(pid);
+    if (!stat || stat->parent != table_->root() || !may_have_started(stat->start_time)) {
+        return base::fail(ESRCH, "find", "process " + std::to_string(pid));
+    }
+    return born(pid, membership);
+}
+
+std::optional<base::ProcessId> Census::find_exit(pid_t pid, const Accept& accept) const {
     for (std::uint64_t at = ring_->tail.load(); at != ring_->head.load(); ++at) {
         const wire::ExitRecord& record = ring_->records[at % wire::exit_ring_capacity];
-        if (record.pid == pid) {
+        if (record.pid == pid && accept(record.start_time)) {
             return base::ProcessId{pid, record.start_time};
         }
     }
-    return base::pass(process);
+    return std::nullopt;
 }
 
 processes::TaskCount Census::count_exactly(grouping::GroupId group) {

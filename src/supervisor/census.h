@@ -58,6 +58,7 @@ class Census final : private processes::Observer, private processes::Origins {
     void fold_exits();     // and the exit records behind it
     void take_news();      // both, and tells news_taken
 
+    [[nodiscard]] bool is_open() const { return table_ != nullptr && tracker_ != nullptr; }
     [[nodiscard]] processes::ProcessTable& table() { return *table_; }
     [[nodiscard]] processes::Ledger& ledger() { return *ledger_; }
     [[nodiscard]] processes::Lineage& lineage() { return *lineage_; }
@@ -68,6 +69,10 @@ class Census final : private processes::Observer, private processes::Origins {
     [[nodiscard]] std::string tracking_reason() const { return reason_; }
     // A process that gpcsupd has just made, also when it has ended already and waits in the exit ring.
     base::Result<base::ProcessId> born(pid_t pid, grouping::MembershipId membership);
+    // One that a predecessor made and did not record. ESRCH: it has gone, and its exit is known or lost.
+    using Accept = std::function<bool(std::uint64_t start_time)>;
+    base::Result<base::ProcessId> adopt(pid_t pid, grouping::MembershipId membership,
+                                        const Accept& may_have_started);
     [[nodiscard]] processes::TaskCount count_exactly(grouping::GroupId group);
     [[nodiscard]] processes::TaskCounter::TasksByGroup count_by_group(grouping::GroupId top,
                                                                       grouping::HierarchyId hierarchy);
@@ -86,6 +91,7 @@ class Census final : private processes::Observer, private processes::Origins {
     }
 
   private:
+    [[nodiscard]] std::optional<base::ProcessId> find_exit(pid_t pid, const Accept& accept) const;
     class Relay;
     processes::SignalTools signal_tools() { return {*table_, *files_, *signals_, clocks_, *tracker_}; }
     base::Result<> open_table(pid_t init_pid);

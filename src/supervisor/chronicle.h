@@ -29,6 +29,7 @@ class Chronicle {
     // A state that only its writer reads, as bytes of its own form; no event.
     void keep(std::string_view key, std::string_view bytes);
     [[nodiscard]] std::uint64_t next_sequence() const { return journal_.last_sequence() + 1; }
+    void go_on_behind(std::uint64_t sequence) { journal_.go_on_behind(sequence); }
 
     void on_event(std::function<void(const std::string& line)> listener) { listener_ = std::move(listener); }
 

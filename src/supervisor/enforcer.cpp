@@ -293,10 +293,14 @@ void Enforcer::move_domain(std::uint64_t key, const grouping::Places& places) {
 }
 
 void Enforcer::move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,
-                            const grouping::Places& domain_places) {
+                            const grouping::Places* inherited) {
+    const launch::EnforcedPlace* domain = client_->place_of(key);
+    if (domain == nullptr) {
+        return;
+    }
     const launch::EnforcedPlace place = enforced_place(places);
-    if (place == enforced_place(domain_places)) {
-        client_->return_to_domain(pid);
+    if (place == (inherited != nullptr ? enforced_place(*inherited) : *domain)) {
+        client_->follow(pid, place);
     } else {
         (void)client_->set_override(pid, key, place);
     }

@@ -26,6 +26,8 @@ class Enforcer {
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
                          AffinityService::AllowedNodes nodes);
     void retire_unclaimed();  // after everything has been restored
+    // The highest number that a listener has. Numbers of starts are numbers of listeners, too.
+    [[nodiscard]] std::uint64_t highest_listener() const { return client_->highest_domain(); }
 
     // Limits, for the controllers' Host.
     base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
@@ -58,9 +60,11 @@ class Enforcer {
     void tidy(std::uint64_t now_ns);  // takes back the rows that nobody can use any more
     void restore_domain(std::uint64_t key, const grouping::Places& places);
     void move_domain(std::uint64_t key, const grouping::Places& places);
-    // One process of a domain is somewhere else than the domain (or back).
+    // One process of a domain: it gets a row of its own if it is somewhere else than what it inherits, which
+    // is the domain's place if `inherited` is null.
     void move_process(pid_t pid, std::uint64_t key, const grouping::Places& places,
-                      const grouping::Places& domain_places);
+                      const grouping::Places* inherited);
+    [[nodiscard]] bool has_row(pid_t pid) const { return client_->has_override(pid); }
     // Processes are about to be moved into these groups without a trapped fork: the next request counts anew.
     void expect(std::span<const grouping::GroupId> groups);
     void forget_process(pid_t pid) { client_->remove_override(pid); }

@@ -58,7 +58,7 @@ int supervise() {
     }
     if (auto booted = (*created)->boot(); !booted) {
         fmt::print(stderr, "gpcsupd: {}\n", booted.error().message());
-        return 1;
+        return (*created)->give_up();
     }
     return (*created)->run();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 
 #include "sys/memory.h"
 #include "units/names.h"
@@ -149,6 +150,15 @@ void Services::tell_command_exit(const Exit& exit) {
     if (live != live_.end() && live->second.command == exit.process) {
         live->second.command = {};
         parts_.enforcer.ended(std::exchange(live->second.command_domain, 0));
+        if (const auto slot = std::exchange(live->second.command_slot, std::nullopt)) {
+            if (const auto failure = slots_->failure(*slot)) {
+                parts_.chronicle.note("command-failed",
+                                      {{"unit", exit.unit},
+                                       {"reason", std::string(launch::step_name(failure->step)) + ": " +
+                                                      strerrordesc_np(failure->error)}});
+            }
+            slots_->release(*slot);
+        }
         parts_.engine.command_exited(exit.unit, exit.status, now());
     }
 }

@@ -72,6 +72,7 @@ class Services final : public UnitStates {
     void reaped(const wire::ExitRecord& record, const processes::Process* process);
     void emptied(grouping::GroupId group);
     void executed(const processes::Process& process);
+    void exited(const processes::Process& process);
     [[nodiscard]] std::optional<grouping::MembershipId> started_by_us(pid_t pid);
     [[nodiscard]] std::optional<grouping::MembershipId> unit_places(std::string_view unit);
     void receive_notifications(int socket);
@@ -97,10 +98,11 @@ class Services final : public UnitStates {
         base::Fd status;  // end of file: gpc-exec is through, or has failed
         Watch status_watch;
         std::optional<ExecFailure> exec_failure;
-        base::ProcessId command;           // of a stop or reload command that runs
-        std::uint64_t command_domain = 0;  // key of that one's listener; 0 = unfiltered
-        std::uint64_t domain = 0;          // key of the main process's listener; 0 = unfiltered
-        std::vector<std::string> trapped;  // controllers whose calls its filter traps
+        base::ProcessId command;                     // of a stop or reload command that runs
+        std::optional<launch::SlotId> command_slot;  // its own until it has ended: gpc-exec may write into it
+        std::uint64_t command_domain = 0;            // key of that one's listener; 0 = unfiltered
+        std::uint64_t domain = 0;                    // key of the main process's listener; 0 = unfiltered
+        std::vector<std::string> trapped;            // controllers whose calls its filter traps
         enum class Recorded { no, yes } recorded = Recorded::no;  // as launch/UNIT in the journal
         RunStreams streams;
     };
@@ -113,6 +115,12 @@ class Services final : public UnitStates {
     };
 
     [[nodiscard]] static units::TimePoint now();
+    enum class Below { changed, all };
+    [[nodiscard]] const grouping::Places* inherited_places(const processes::Process& process,
+                                                           const processes::Process* gone);
+    void settle_rows(const processes::Process& first, std::uint64_t domain, Below below,
+                     const processes::Process* gone);
+    void settle_unit(grouping::GroupId group, std::uint64_t domain, Below below);
     void write_changed();
     void carry_out(const units::Action& action);
     void report(const units::Action& action);

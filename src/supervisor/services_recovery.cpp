@@ -88,6 +88,11 @@ void Services::restore_launch(const std::string& unit, const Json& body) {
     live.trapped = body.value("trapped", std::vector<std::string>());
     live.command = {body.value("command_pid", 0), body.value("command_start", std::uint64_t{0})};
     live.recorded = Live::Recorded::yes;
+    if (const auto intent = body.value("command_intent", std::uint64_t{0}); intent != 0) {
+        for (const auto& owned : slots_->scan()) {
+            live.command_slot = owned.intent == intent ? std::optional(owned.id) : live.command_slot;
+        }
+    }
     if (live.domain != 0) {
         // Where it is, which need not be where it was born; unknown yet if it was about to be.
         const units::UnitState* state = parts_.engine.find(unit);
@@ -113,6 +118,10 @@ void Services::adopt_starts() {
                 state = one;
             }
         }
+        const auto of_command = [&](const auto& entry) { return entry.second.command_slot == owned.id; };
+        if (std::ranges::any_of(live_, of_command)) {
+            continue;
+        }
         if (state == nullptr || owned.pid == 0) {
             slots_->release(owned.id);
             continue;
@@ -120,9 +129,12 @@ void Services::adopt_starts() {
         const std::string unit = state->name;
         live_[unit].slot = owned.id;
         if (state->main.pid == 0) {
-            // Nobody else could have made a process with the pid that the kernel wrote into this very slot.
-            if (auto process = parts_.census.born(owned.pid, parts_.forest.intern(parts_.placing.existing(
-                                                                 *parts_.engine.declaration(unit))))) {
+            // The kernel wrote the pid into this very slot, but the process may have gone, and the number
+            // round.
+            const auto ours = [&](std::uint64_t start_time) { return owned.may_have_started(start_time); };
+            if (auto process = parts_.census.adopt(
+                    owned.pid,
+                    parts_.forest.intern(parts_.placing.existing(*parts_.engine.declaration(unit))), ours)) {
                 if (processes::Process* row = parts_.census.table().find(*process)) {
                     parts_.placing.mark(*parts_.engine.declaration(unit), *row);
                 }

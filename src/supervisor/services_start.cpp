@@ -300,13 +300,14 @@ void Services::run_command(const std::string& unit, const std::vector<std::strin
         return parts_.engine.command_exited(unit, failed, now());
     }
     auto process = launch(*declaration, command, Role::command, *slot, intent);
-    slots_->release(*slot);
     if (!process) {
+        slots_->release(*slot);
         parts_.chronicle.note("command-failed", {{"unit", unit}, {"reason", process.error().message()}});
         return parts_.engine.command_exited(unit, failed, now());
     }
     Live& live = live_[unit];
     live.command = *process;
+    live.command_slot = *slot;
     record_launch(unit, live);
 }
 
@@ -333,6 +334,7 @@ void Services::record_launch(const std::string& unit, Live& live) {
                             {"trapped", live.trapped},
                             {"command_domain", live.command_domain},
                             {"command_pid", live.command.pid},
+                            {"command_intent", live.command_slot ? slots_->intent(*live.command_slot) : 0},
                             {"command_start", live.command.start_time}});
 }
 
@@ -369,44 +371,6 @@ Json Services::enforcement_of(std::string_view unit) {
         shown[std::string(controller)] = "observed: " + reason;
     }
     return shown;
-}
-
-void Services::moved(std::string_view unit, const processes::Process& process) {
-    const auto live = live_.find(unit);
-    if (live == live_.end() || live->second.domain == 0) {
-        return;
-    }
-    const units::UnitState* state = parts_.engine.find(unit);
-    const auto& places = parts_.census.table().places(process);
-    if (state != nullptr && state->main == process.id()) {
-        parts_.enforcer.move_domain(live->second.domain, places);
-        return;
-    }
-    const processes::Process* main = state == nullptr ? nullptr : parts_.census.table().find(state->main);
-    parts_.enforcer.move_process(process.pid, live->second.domain, places,
-                                 main != nullptr ? parts_.census.table().places(*main) : grouping::Places{});
-}
-
-// Which group counts for a filtered process follows from where the controllers are bound. Everybody is in the
-// root of a hierarchy that came or lost its groups, so only the rows of the table change, nobody's place.
-void Services::place_domains() {
-    for (const auto& [unit, live] : live_) {
-        const units::UnitState* state = parts_.engine.find(unit);
-        const processes::Process* main =
-            live.domain == 0 || state == nullptr ? nullptr : parts_.census.table().find(state->main);
-        const units::Declaration* declaration = parts_.engine.declaration(unit);
-        const auto group = parts_.placing.group_of(unit);
-        if (live.domain == 0 || declaration == nullptr || !group) {
-            continue;
-        }
-        const grouping::Places places =
-            main != nullptr ? parts_.census.table().places(*main) : parts_.placing.existing(*declaration);
-        parts_.enforcer.move_domain(live.domain, places);
-        parts_.census.table().for_each_member_below(*group, [&](processes::Process& process) {
-            parts_.enforcer.move_process(process.pid, live.domain, parts_.census.table().places(process),
-                                         places);
-        });
-    }
 }
 
 }  // namespace gpcsup::supervisor

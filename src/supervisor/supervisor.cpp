@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -108,6 +110,17 @@ void Supervisor::init_has_gone() {
     }
     exit_status_ = 70;
     loop_->stop();
+}
+
+// gpc-init, where it lives, starts a successor. Where it has gone meanwhile nobody else is left to end the
+// services.
+int Supervisor::give_up() {
+    if (getppid() == here_.init_pid || census_ == nullptr || !census_->is_open()) {
+        return 1;
+    }
+    census_->drain_tracker();
+    init_has_gone();
+    return exit_status_;
 }
 
 int Supervisor::run() {

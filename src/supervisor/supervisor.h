@@ -30,6 +30,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
 
     base::Result<> boot();  // until it serves (supervisor_boot.cpp)
     int run();              // the exit status; 70 when gpc-init has gone
+    int give_up();          // after a boot that failed: the same
 
   private:
     friend class Requests;

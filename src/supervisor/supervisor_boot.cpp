@@ -185,6 +185,10 @@ base::Result<> Supervisor::open_services() {
     if (!slots) {
         return base::pass(slots);
     }
+    chronicle_->go_on_behind(enforcer_->highest_listener());
+    for (const auto& owned : (*slots)->scan()) {
+        chronicle_->go_on_behind(owned.intent);
+    }
     engine_ = std::make_unique<units::Engine>(configuration_.take_graph());
     kills_ = std::make_unique<Kills>(*loop_, *census_, forest_, *chronicle_);
     services_ = std::make_unique<Services>(

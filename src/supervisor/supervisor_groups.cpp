@@ -86,7 +86,7 @@ void Supervisor::exited(const processes::Process& process) {
     controllers_->exited(process);
     thread_places_->exited(process);
     classifier_->exited(process);
-    enforcer_->forget_process(process.pid);
+    services_->exited(process);
 }
 
 void Supervisor::emptied(GroupId group) {

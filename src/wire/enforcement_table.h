@@ -32,6 +32,9 @@ inline constexpr std::uint32_t flight_count = 4096;
 inline constexpr std::uint32_t refusal_count = 256;
 inline constexpr std::uint32_t flight_probes = 8;
 inline constexpr std::uint32_t override_probes = 16;
+// So far up a caller's ancestors are looked at for an Override, itself included. A process that lives long
+// enough to be a deeper ancestor has its row by then.
+inline constexpr unsigned override_generations = 8;
 inline constexpr int enforce_priority = 1;  // SCHED_FIFO; gpc-init, which watches it, runs one above
 inline constexpr std::uint32_t no_row = 0xffffffff;
 inline constexpr std::uint64_t unlimited = UINT64_MAX;
@@ -98,9 +101,9 @@ struct Domain {                      // where a listener's processes are: one bu
                                           // trapped, or it is on its way
 };
 
-// A process of a domain that was moved to other groups. A process without a row counts as its nearest
-// ancestor with one; so a move writes rows for the children that stay behind, too. Index = tgid %
-// override_count, linear probing over 16.
+// A process of a domain that is in other groups than what it would count as without: as its nearest ancestor
+// with a row, else as its domain. So a move may make rows for descendants that stay behind, and the end of a
+// process with a row for its children. Index = tgid % override_count, linear probing over 16.
 struct Override {
     std::atomic<std::uint32_t> pid;  // tgid; 0 = free
     std::atomic<std::uint32_t> reserved;

@@ -40,7 +40,9 @@ struct StartSlot {
     std::int32_t pid;                   // written by the kernel; cleared before the clone
     std::atomic<std::uint32_t> step;    // ExecStep that failed; none = not (yet) failed
     std::atomic<std::int32_t> error;    // errno of that step, stored before `step`
-    std::uint32_t reserved;
+    // Hundredths of a second of CLOCK_MONOTONIC (wraps) when the slot was taken; 0 = not known. A process, or
+    // an exit, that is older is not of this start, whatever its number. (start_time counts the same steps.)
+    std::atomic<std::uint32_t> taken;
 };
 
 struct StartSlots {

@@ -218,6 +218,44 @@ TEST_CASE("gpc-enforce is killed a hundred times and no fork fails for it") {
     CHECK(stage.failcnt(2) == 0);
 }
 
+TEST_CASE("gpc-enforce is killed a hundred times under a fork bomb, which never gets over its limit") {
+    const auto seed = std::random_device{}();
+    INFO("seed " << seed);
+    std::mt19937 random(seed);
+    Stage stage;
+    stage.limit(2, 20);
+    Service bomb = stage.start(forker("bomb", 4000), 2, {TrapClass::task});
+    const PidsCgroup cgroup;
+    if (cgroup.usable()) {
+        cgroup.add(bomb.started.pid);
+    }
+    Stage::go(bomb);
+    std::uint64_t most = 0;
+    int kills = 0;
+    while (!readable(bomb.output.get(), std::chrono::milliseconds(random() % 20))) {
+        most = std::max(most, count_session(bomb.started.pid).tasks);
+        if (kills < 100) {
+            const std::uint64_t before = stage.restarts();
+            stage.kill_enforcer();
+            for (int i = 0; i < 1000 && stage.restarts() == before; ++i) {
+                most = std::max(most, count_session(bomb.started.pid).tasks);
+            }
+            ++kills;
+        }
+    }
+    const Score score = score_of(read_all(bomb.output));
+    wait_for_end(bomb.started);
+    INFO("kills " << kills << ", made " << score.made << ", refused " << score.refused);
+    CHECK(kills >= 50);
+    CHECK(most <= 20);
+    CHECK(score.refused > 0);
+    CHECK((score.error == EAGAIN || score.error == 0));
+    if (cgroup.usable()) {
+        CHECK(cgroup.peak() <= 20);
+    }
+    reap_everything();
+}
+
 TEST_CASE("while gpcsupd is away the edge waits and nothing fails") {
     Stage stage;
     stage.limit(2, 2);

@@ -35,6 +35,7 @@ class Part {
         : hello_(hello), keeper_(std::move(keeper)), connection_(std::move(connection)) {}
 
     [[nodiscard]] pid_t pid() const { return hello_.pid; }
+    [[nodiscard]] std::string name() const { return std::string(hello_.name); }
     [[nodiscard]] std::uint32_t generation() const { return hello_.generation; }
     [[nodiscard]] int socket() const { return keeper_.get(); }
     void send(wire::KeepVerb verb, std::uint64_t argument = 0);
@@ -82,6 +83,7 @@ class Instance {
     [[nodiscard]] std::string logs() const { return directory_ + "/logs"; }
     // The next helper that starts; fails the test when it is none of this name.
     Part await_helper(const std::string& name, milliseconds time = patience);
+    Part await_any_helper(milliseconds time = patience);
     [[nodiscard]] std::string words() const;  // what gpc-init has said
     bool await_words(const std::string& text, milliseconds time = patience) const;
     // Its wait status, or nothing in time.

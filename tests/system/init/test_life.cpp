@@ -11,6 +11,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "instance.h"
 
@@ -165,6 +166,19 @@ TEST_CASE("what a helper had sent before it died is kept") {
     kill(init.pid(), SIGCONT);
     Part next(init.await_helper("gpcsupd"));
     CHECK(find(next.receive_set(), wire::KeepClass::journal) != nullptr);
+}
+
+TEST_CASE("a helper that was asked for in last words is started") {
+    Instance init;
+    Part part(init.await_helper("gpcsupd"));
+    part.receive_set();
+    part.send(KeepVerb::ready);
+    kill(init.pid(), SIGSTOP);
+    part.send(KeepVerb::helper, static_cast<std::uint64_t>(wire::HelperKind::logd));
+    kill(part.pid(), SIGKILL);
+    kill(init.pid(), SIGCONT);
+    const std::set<std::string> come{init.await_any_helper().name(), init.await_any_helper().name()};
+    CHECK(come == std::set<std::string>{"gpcsupd", "gpc-logd"});
 }
 
 TEST_CASE("a runtime directory that others may write to, or a link, is refused") {

@@ -88,3 +88,27 @@ TEST_CASE("every step has a name") {
     CHECK_FALSE(names.contains(""));
     CHECK(launch::step_name(wire::ExecStep::execute) == "execute");
 }
+
+TEST_CASE("a process that is older than its slot is not of that start") {
+    auto slots = std::move(*launch::StartSlots::create());
+    slots->slot(*slots->acquire(10)).pid = 4711;
+    auto owned = slots->scan().at(0);
+    CHECK(owned.taken != 0);
+    struct Row {
+        std::uint32_t taken;
+        std::uint64_t start_time;
+        bool ours;
+    };
+    const Row rows[] = {{1000, 1000, true},
+                        {1000, 999, true},  // rounded
+                        {1000, 998, false},
+                        {1000, 5000, true},
+                        {0, 1, true},  // of a gpcsupd that did not write it
+                        {0xffffffff, (std::uint64_t{1} << 32) + 5, true},  // 497 days
+                        {5, (std::uint64_t{1} << 32) - 10, false}};
+    for (const Row& row : rows) {
+        owned.taken = row.taken;
+        INFO(row.taken << " " << row.start_time);
+        CHECK(owned.may_have_started(row.start_time) == row.ours);
+    }
+}
