@@ -38,7 +38,10 @@ while True:
         os._exit(0)
     os.waitpid(p, 0)
 '''
+LINES = 20000
 UNITS = {
+    "talker": 'enabled = false\n[service]\ntype = "oneshot"\nstart_timeout = "5m"\n'
+              f'command = ["sh", "-c", "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done"]\n',
     "steady": '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/batch"\n',
     "forker": '[service]\ncommand = ["/usr/bin/python3", "-c", """' + FORKER + '"""]\n[place]\ntenant = "/acme"\n[limits]\nnumtasks.limit = 8\n',
     "burner": '[service]\ncommand = ["sh", "-c", "while :; do :; done"]\n[place]\ncompute = "/batch"\n',
@@ -198,18 +201,10 @@ class Kills(Case):
                                                    "true & wait").returncode)
 
     def test_gpc_logd(self):
-        lines = 20000
-        talks = f"i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); done"
-        self.supervisor.write_unit("talker", f'''enabled = false
-[service]
-type = "oneshot"
-start_timeout = "5m"
-command = ["sh", "-c", "{talks}"]
-''')
         talker = self.supervisor.popen("start", "talker")
         self.kill_again_and_again("gpc-logd", 0.02)
         self.assertEqual(0, talker.wait(300))
-        self.assertEqual([f"line {number}" for number in range(lines)], self.lines_of("talker", lines))
+        self.assertEqual([f"line {number}" for number in range(LINES)], self.lines_of("talker", LINES))
         self.check_services()
 
     def lines_of(self, unit, count):
