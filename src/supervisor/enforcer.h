@@ -24,7 +24,7 @@ class Enforcer {
 
     base::Result<> open();  // adopts or makes the table
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
-                         AffinityService::AllowedNodes nodes);
+                         AffinityService::Granted granted, AffinityService::AllowedNodes nodes);
     void retire_unclaimed();  // after everything has been restored
 
     // Limits, for the controllers' Host.
