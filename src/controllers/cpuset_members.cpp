@@ -48,7 +48,7 @@ base::Result<> Cpuset::settle_members(GroupId group, const CpuList& before) {
 
 base::Result<> Cpuset::settle_thread(const base::ThreadId& thread, const CpuList& before,
                                      const CpuList& now) {
-    const auto has = host_.whole_affinity(thread);
+    auto has = host_.whole_affinity(thread);
     if (!has) {
         return base::pass(has);
     }

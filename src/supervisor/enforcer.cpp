@@ -332,11 +332,11 @@ void Enforcer::tell_refusals() {
         }
         last = refusal.monotonic_ns;
         const bool of_rate = refusal.cause == wire::RefusalCause::rate;
-        Json event{{"group", forest_.full_path(group)},
-                   {"attribute",
-                    of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
-                   {"pid", refusal.tid},
-                   {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}};
+        Json event{
+            {"group", forest_.full_path(group)},
+            {"attribute", of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
+            {"pid", refusal.tid},
+            {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}};
         if (const auto caller = census_.files().stat(static_cast<pid_t>(refusal.tid))) {
             event["command"] = caller->name;  // it may have ended since
         }

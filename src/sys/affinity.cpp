@@ -92,11 +92,11 @@ base::Result<> RealAffinity::adapt_process(base::ProcessId process, const base::
 
 base::Result<> RealAffinity::settle_process(base::ProcessId process, const Choose& choose, Threads except) {
     return for_process(process, except, [&](pid_t tid) -> base::Result<> {
-        const auto thread = identify_thread(files_, tid);
+        auto thread = identify_thread(files_, tid);
         if (!thread) {
             return base::pass(thread);
         }
-        const auto has = whole(tid);
+        auto has = whole(tid);
         if (!has) {
             return base::pass(has);
         }
@@ -106,7 +106,7 @@ base::Result<> RealAffinity::settle_process(base::ProcessId process, const Choos
 }
 
 base::Result<base::CpuList> RealAffinity::whole(pid_t thread) {
-    const auto status = files_.status(thread);
+    auto status = files_.status(thread);
     if (!status) {
         return base::pass(status);
     }

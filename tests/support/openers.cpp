@@ -1,7 +1,7 @@
 // Makes open files in every way that Linux has, each way until it is refused: `openers` prints a line a way,
 // "NAME MADE ERRNO KEPT". `openers edge ROUNDS` opens and closes as fast as it can and fails when it is
-// refused. `openers hold COUNT` opens so many and waits to be ended. `openers latency MS` opens and closes for so
-// long and prints how long that took each time, in nanoseconds: "opens N p50 N p99 N p99.9 N max N".
+// refused. `openers hold COUNT` opens so many and waits to be ended. `openers latency MS` opens and closes
+// for so long and prints how long that took each time, in nanoseconds: "opens N p50 N p99 N p99.9 N max N".
 
 #include <algorithm>
 #include <cerrno>
