@@ -84,7 +84,15 @@ class Host {
     // is the thread's own wish and stays.
     virtual base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
                                           const base::CpuList& cpus, Threads except) = 0;
-    virtual base::Result<base::CpuList> affinity(base::ProcessId process) = 0;  // of the main thread
+    // The same for those threads for which `choose` has another mask than the one they have; that one it is
+    // given with the CPUs that are offline.
+    using ChooseMask =
+        std::function<std::optional<base::CpuList>(const base::ThreadId& thread, const base::CpuList& has)>;
+    virtual base::Result<> settle_affinity(base::ProcessId process, const ChooseMask& choose,
+                                           Threads except) = 0;
+    virtual base::Result<base::CpuList> whole_affinity(const base::ThreadId& thread) = 0;  // so, too
+    // Without the CPUs that are offline; of the main thread.
+    virtual base::Result<base::CpuList> affinity(base::ProcessId process) = 0;
     virtual base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) = 0;
     virtual base::Result<base::CpuList> affinity(const base::ThreadId& thread) = 0;
     // CPU time of the group and below: closed books plus live clocks, sampled now. What groups removed below
@@ -257,6 +265,13 @@ class Controller {
         (void)process;
         (void)thread;
         (void)group;
+    }
+    // A member asked for CPUs for this thread, and was given those of them that its group has.
+    virtual void affinity_asked(const base::ThreadId& thread, const base::CpuList& asked,
+                                const base::CpuList& given) {
+        (void)thread;
+        (void)asked;
+        (void)given;
     }
     // A process came that nobody here forked: one of our own starts, or one that was found.
     virtual void born(processes::Process& process, grouping::GroupId group) {

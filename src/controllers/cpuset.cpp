@@ -123,7 +123,7 @@ void Cpuset::destroy(GroupId group) {
     states_.erase(group);
     if (gives_back) {
         static_cast<void>(
-            recompute());  // wider masks for the siblings' members; one that fails keeps its narrower one
+            recompute({}));  // wider masks for the siblings' members; one that fails keeps its narrower one
     }
 }
 
@@ -243,7 +243,7 @@ base::Result<> Cpuset::assign(GroupId group, std::string_view attribute, const V
 
 base::Result<> Cpuset::set(GroupId group, std::string_view attribute, const Value& value) {
     auto assigned = assign(group, attribute, value);
-    return assigned ? recompute() : assigned;
+    return assigned ? recompute(group) : assigned;
 }
 
 // Members have their masks, narrower ones of their own among them. While settings come back one after another
@@ -258,10 +258,9 @@ base::Result<> Cpuset::restore(GroupId group, std::string_view attribute, const 
 
 // A predecessor may have been killed between two members, and CPUs may have come or gone since.
 void Cpuset::recover(GroupId group) {
-    if (!restricted(group)) {
-        return;
+    if (restricted(group)) {
+        static_cast<void>(settle_members(group, states_.at(group).effective));
     }
-    adapt_members(group, {});
 }
 
 base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
@@ -299,156 +298,24 @@ std::vector<Cpuset::Changed> Cpuset::derive() {
     return changed;
 }
 
-// And the members of those groups. Goes on after a failure, so that as many processes as possible are right;
-// the first one is returned.
-base::Result<> Cpuset::recompute() {
+// And the members of those groups, and of the one that was touched: somebody in it may have a CPU that was
+// offline when it was taken from the group. Goes on after a failure, so that as many processes as possible
+// are right; the first one is returned.
+base::Result<> Cpuset::recompute(std::optional<GroupId> touched) {
     base::Result<> first;
-    for (const auto& [group, before] : derive()) {
-        if (auto applied = apply_to_members(group); !applied && first) {
-            first = std::move(applied);
-        }
-    }
-    return first;
-}
-
-std::vector<base::ProcessId> Cpuset::members(GroupId group) {
-    std::vector<base::ProcessId> found;
-    host_.processes().for_each_member(group, [&](processes::Process& each) { found.push_back(each.id()); });
-    return found;
-}
-
-Cpuset::Threads Cpuset::threads_apart(base::ProcessId process, GroupId group) {
-    const grouping::Group* at = host_.forest().group(group);
-    return host_.threads_apart().empty() || at == nullptr ? Threads{}
-                                                          : host_.threads_apart().of(process, at->hierarchy);
-}
-
-base::Result<> Cpuset::apply_to_members(GroupId group) {
-    base::Result<> first;
-    const auto note = [&](base::Result<> applied) {
-        if (!applied && applied.error().code != ESRCH && first) {
+    const auto settle = [&](GroupId group, const CpuList& before) {
+        if (auto applied = settle_members(group, before); !applied && first) {
             first = std::move(applied);
         }
     };
-    const CpuList& cpus = states_.at(group).effective;
-    for (const base::ProcessId member : members(group)) {
-        note(host_.set_affinity(member, cpus, threads_apart(member, group)));
+    for (const auto& [group, before] : derive()) {
+        settle(group, before);
+        touched = touched == group ? std::nullopt : touched;
     }
-    for (const base::ThreadId& thread : host_.threads_apart().members(group)) {
-        note(host_.set_affinity(thread, cpus));
-    }
-    return first;
-}
-
-// Who is gone, or whom the kernel's own cpuset forbids it, is left: status shows what holds.
-void Cpuset::adapt_members(GroupId group, const CpuList& before) {
-    const CpuList& cpus = states_.at(group).effective;
-    for (const base::ProcessId member : members(group)) {
-        static_cast<void>(host_.adapt_affinity(member, before, cpus, threads_apart(member, group)));
-    }
-    for (const base::ThreadId& thread : host_.threads_apart().members(group)) {
-        const auto has = host_.affinity(thread);
-        if (has && (!has->is_subset_of(cpus) || *has == before)) {
-            static_cast<void>(host_.set_affinity(thread, cpus));
-        }
-    }
-}
-
-base::Result<> Cpuset::apply(const Move& move, const CpuList& cpus) {
-    const base::ProcessId process = move.process->id();
-    if (!move.thread) {
-        moved_.insert(process);  // a child of this moment may be told of later, with the old mask
-        return host_.set_affinity(process, cpus, threads_apart(process, move.to));
-    }
-    if (host_.processes().place(*move.process, host_.forest().group(move.to)->hierarchy) == move.to) {
-        moved_.insert(process);  // it comes home, and a child of its own may have the mask of before
-    }
-    return host_.set_affinity(*move.thread, cpus);
-}
-
-base::Result<> Cpuset::attach(std::span<const Move> moves) {
-    forget_old_moves();
-    base::Result<> first;
-    for (const Move& move : moves) {
-        const State* state = find(move.to);
-        if (state == nullptr ||
-            (find(move.from) != nullptr && !restricted(move.from) && !restricted(move.to))) {
-            continue;  // nobody has asked for anything: a mask that it chose itself stays
-        }
-        auto applied = apply(move, state->effective);
-        if (!applied && applied.error().code != ESRCH && first) {
-            first = std::move(applied);
-        }
+    if (touched && restricted(*touched)) {
+        settle(*touched, states_.at(*touched).effective);
     }
     return first;
-}
-
-// Two generations, so that everybody is forgotten after one to two intervals without a look at each.
-void Cpuset::forget_old_moves() {
-    const auto now = host_.now();
-    if (now - rotated_ < overtaken_for) {
-        return;
-    }
-    moved_before_.clear();
-    if (now - rotated_ < 2 * overtaken_for) {
-        moved_before_.swap(moved_);
-    } else {
-        moved_.clear();
-    }
-    rotated_ = now;
-}
-
-bool Cpuset::moved_lately(const processes::Process& process) {
-    if (moved_.empty() && moved_before_.empty()) {
-        return false;
-    }
-    forget_old_moves();
-    return moved_.contains(process.id()) || moved_before_.contains(process.id());
-}
-
-// A child has its parent's mask of the moment of the fork, which a move or a change of the group may have
-// overtaken. One that is too wide shows; one that is too narrow may also be the child's own wish, except
-// where its parent has just been moved.
-void Cpuset::fork(const processes::Process& parent, processes::Process& child, GroupId group) {
-    const bool overtaken = moved_lately(parent);
-    const Threads apart = threads_apart(parent.id(), group);
-    if (find(group) == nullptr || (!restricted(group) && !overtaken && apart.empty())) {
-        return;
-    }
-    const CpuList& effective = states_.at(group).effective;
-    const auto has = host_.affinity(child.id());
-    if (has && (!has->is_subset_of(effective) || (overtaken && *has != effective) ||
-                is_of_thread_apart(*has, apart, group))) {
-        static_cast<void>(
-            host_.set_affinity(child.id(), effective, {}));  // gone, or not ours: the parent's fate as well
-    }
-}
-
-// Whether a mask is the one that a thread apart has, and so what it started.
-bool Cpuset::is_of_thread_apart(const CpuList& mask, const Threads& apart, GroupId group) {
-    const grouping::HierarchyId hierarchy = host_.forest().group(group)->hierarchy;
-    return std::ranges::any_of(apart, [&](const base::ThreadId& thread) {
-        const State* state = find((*host_.threads_apart().find(thread))[hierarchy.value]);
-        return state != nullptr && state->effective == mask;
-    });
-}
-
-// Where nobody told which thread is new, a CPU too many shows; a narrow mask may be somebody's own wish.
-void Cpuset::thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,
-                            GroupId group) {
-    const Threads apart = threads_apart(process.id(), group);
-    if (apart.empty() || find(group) == nullptr) {
-        return;
-    }
-    const CpuList& effective = states_.at(group).effective;
-    if (!thread) {
-        static_cast<void>(host_.adapt_affinity(process.id(), {}, effective, apart));
-        return;
-    }
-    const auto has = host_.affinity(*thread);
-    if (has && (!has->is_subset_of(effective) || is_of_thread_apart(*has, apart, group))) {
-        static_cast<void>(host_.set_affinity(*thread, effective));
-    }
 }
 
 void Cpuset::birth(GroupId group, Birth& birth) {
@@ -466,14 +333,26 @@ std::vector<wire::TrapClass> Cpuset::possible_traps() const {
 }
 
 // CPUs came or went. The kernel has moved whoever lost all of his; what was asked comes back with its CPUs.
+// Where somebody is restricted everybody is looked at: a mask that was set before a CPU went offline may have
+// it still.
 void Cpuset::refresh() {
     State* root = find(root_);
     if (root == nullptr) {
         return;
     }
     root->effective = host_.online_cpus();
-    for (const auto& [group, before] : derive()) {
-        adapt_members(group, before);
+    std::map<GroupId, CpuList> before;
+    for (Changed& each : derive()) {
+        before.emplace(each.group, std::move(each.before));
+    }
+    for (const auto& [group, state] : states_) {
+        const auto changed = before.find(group);
+        if (restricted(group)) {
+            static_cast<void>(
+                settle_members(group, changed != before.end() ? changed->second : state.effective));
+        } else if (changed != before.end()) {
+            widen_members(group, changed->second);
+        }
     }
 }
 

@@ -10,18 +10,22 @@
 //   root          the CPUs that are online; it cannot be set
 //
 // effective is what every thread of every member has. A member narrows its own by sched_setaffinity (gpcsupd
-// answers with the mask intersected) and keeps that while gpcsupd is replaced; a move or a change of the
-// group's effective CPUs gives it the whole new set. CPUs that come or go by themselves (hotplug) leave a
-// narrower mask alone: only who has a CPU too many, or had the whole old set, gets the whole new one.
+// answers with the mask intersected) and keeps that while gpcsupd is replaced. When the group's effective
+// CPUs change, by a setting or because CPUs come or go (hotplug), it keeps what is left of its wish, or has
+// the whole set when nothing is, and gets its wish back with the CPUs (cpu_wishes.h). A move ends the wish
+// and gives the whole new set. Masks are looked at whole: a CPU that is offline is one that its thread will
+// run on when it returns.
 //
 // It works thread by thread: a thread apart has its own group's CPUs in all this, its process's others have
 // theirs. What a thread apart starts is its process's, and has that one's CPUs as soon as it is told of.
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "controllers/controller.h"
+#include "controllers/cpu_wishes.h"
 
 namespace gpcsup::controllers {
 
@@ -43,6 +47,9 @@ class Cpuset final : public Controller {
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,
                         grouping::GroupId group) override;
+    void affinity_asked(const base::ThreadId& thread, const base::CpuList& asked,
+                        const base::CpuList& given) override;
+    void exit(const processes::Process& process, grouping::GroupId group) override;
     void birth(grouping::GroupId group, Birth& birth) override;
     [[nodiscard]] std::vector<wire::TrapClass> traps(grouping::GroupId group) override;
     [[nodiscard]] std::vector<wire::TrapClass> possible_traps() const override;
@@ -74,9 +81,11 @@ class Cpuset final : public Controller {
         base::CpuList before;  // effective until now
     };
     std::vector<Changed> derive();
-    base::Result<> recompute();
-    base::Result<> apply_to_members(grouping::GroupId group);
-    void adapt_members(grouping::GroupId group, const base::CpuList& before);
+    base::Result<> recompute(std::optional<grouping::GroupId> touched);
+    base::Result<> settle_members(grouping::GroupId group, const base::CpuList& before);
+    base::Result<> settle_thread(const base::ThreadId& thread, const base::CpuList& before,
+                                 const base::CpuList& now);
+    void widen_members(grouping::GroupId group, const base::CpuList& before);
     base::Result<> apply(const Move& move, const base::CpuList& cpus);
     using Threads = std::vector<base::ThreadId>;
     // Those of the process that are not in this group of its own.
@@ -94,6 +103,7 @@ class Cpuset final : public Controller {
     Host& host_;
     grouping::GroupId root_;
     std::map<grouping::GroupId, State> states_;
+    CpuWishes wishes_;
     std::set<base::ProcessId> moved_;  // of this interval, and of the one before
     std::set<base::ProcessId> moved_before_;
     std::chrono::nanoseconds rotated_{};

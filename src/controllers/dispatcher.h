@@ -102,6 +102,7 @@ class ControllerSet final : public grouping::Participant {
     void forked(const processes::Process& parent, processes::Process& child);
     void born(processes::Process& process);  // without a parent among ours
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread);
+    void affinity_asked(const base::ThreadId& thread, const base::CpuList& asked, const base::CpuList& given);
     void exited(const processes::Process& process);
     [[nodiscard]] Birth birth(const grouping::Places& places);
     // The classes of calls that must be trapped for a process of these places: the union of `required` and of

@@ -56,6 +56,13 @@ void ControllerSet::thread_started(const processes::Process& process,
     }
 }
 
+void ControllerSet::affinity_asked(const base::ThreadId& thread, const base::CpuList& asked,
+                                   const base::CpuList& given) {
+    for (Bound& each : all_) {
+        each.controller->affinity_asked(thread, asked, given);
+    }
+}
+
 void ControllerSet::exited(const processes::Process& process) {
     for (Bound& each : all_) {
         if (const auto group = group_of(each, process)) {

@@ -99,6 +99,7 @@ void AffinityCalls::decide(const ParkedCall& call, pid_t target,
         fail(call, errno);
         return;
     }
+    rules_.granted(target, asked, effective);
     client_.answer(call, {Verdict::Kind::value, 0, 0});
 }
 

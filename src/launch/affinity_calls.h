@@ -19,6 +19,8 @@ class AffinityRules {
     // The CPUs allowed to the target (a thread id in our pid namespace); EPERM: not for this caller to touch,
     // because it is no member or belongs to another tree.
     virtual base::Result<base::CpuList> allowed(pid_t caller_tid, pid_t target_tid) = 0;
+    // The target was given `given`, which is what is allowed of what the caller asked for.
+    virtual void granted(pid_t target_tid, const base::CpuList& asked, const base::CpuList& given) = 0;
     // The call was let go on and may have set anything: apply the group's mask again. Called 1 ms and 20 ms
     // afterwards.
     virtual void reapply(pid_t target_tid) = 0;

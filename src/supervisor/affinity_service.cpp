@@ -6,13 +6,15 @@
 namespace gpcsup::supervisor {
 
 AffinityService::AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
-                                 std::string reader_program, AllowedCpus allowed, AllowedNodes nodes)
+                                 std::string reader_program, AllowedCpus allowed, Granted granted,
+                                 AllowedNodes nodes)
     : loop_(loop),
       census_(census),
       pool_(std::move(reader_program)),
       calls_(client, pool_, *this),
       policies_(client, pool_, *this),
       allowed_(std::move(allowed)),
+      granted_(std::move(granted)),
       nodes_(std::move(nodes)) {}
 
 base::Result<> AffinityService::open() {
@@ -97,13 +99,19 @@ base::Result<launch::PolicyRules::Nodes> AffinityService::nodes(pid_t caller_tid
     return nodes_(*target, target_tid);
 }
 
+void AffinityService::granted(pid_t target_tid, const base::CpuList& asked, const base::CpuList& given) {
+    if (const auto target = sys::identify_thread(census_.files(), target_tid)) {
+        granted_(*target, asked, given);
+    }
+}
+
 void AffinityService::reapply(pid_t target_tid) {
     const processes::Process* target = process_of(target_tid);
     if (target == nullptr) {
         return;
     }
     sys::RealAffinity affinity(census_.files());
-    auto now = affinity.get(target_tid);
+    auto now = affinity.whole(target_tid);
     const base::CpuList allowed = allowed_(*target, target_tid);
     if (now && !now->is_subset_of(allowed)) {
         const base::CpuList both = now->intersect(allowed);

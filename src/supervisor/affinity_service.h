@@ -14,9 +14,11 @@ namespace gpcsup::supervisor {
 class AffinityService final : private launch::AffinityRules, private launch::PolicyRules {
   public:
     using AllowedCpus = std::function<base::CpuList(const processes::Process& target, pid_t tid)>;
+    using Granted = std::function<void(const base::ThreadId& target, const base::CpuList& asked,
+                                       const base::CpuList& given)>;
     using AllowedNodes = std::function<Nodes(const processes::Process& target, pid_t tid)>;
     AffinityService(EventLoop& loop, Census& census, launch::EnforcementClient& client,
-                    std::string reader_program, AllowedCpus allowed, AllowedNodes nodes);
+                    std::string reader_program, AllowedCpus allowed, Granted granted, AllowedNodes nodes);
     ~AffinityService() override = default;
 
     base::Result<> open();
@@ -25,6 +27,7 @@ class AffinityService final : private launch::AffinityRules, private launch::Pol
   private:
     base::Result<base::CpuList> allowed(pid_t caller_tid, pid_t target_tid) override;
     base::Result<Nodes> nodes(pid_t caller_tid, pid_t target_tid) override;
+    void granted(pid_t target_tid, const base::CpuList& asked, const base::CpuList& given) override;
     void reapply(pid_t target_tid) override;
     void rewatch();
     [[nodiscard]] const processes::Process* process_of(pid_t tid);
@@ -35,6 +38,7 @@ class AffinityService final : private launch::AffinityRules, private launch::Pol
     launch::AffinityCalls calls_;
     launch::PolicyCalls policies_;
     AllowedCpus allowed_;
+    Granted granted_;
     AllowedNodes nodes_;
     std::map<int, Watch> watches_;
     Watch timer_;

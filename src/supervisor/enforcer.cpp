@@ -75,9 +75,9 @@ base::Result<> Enforcer::open() {
 }
 
 base::Result<> Enforcer::watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
-                               AffinityService::AllowedNodes nodes) {
+                               AffinityService::Granted granted, AffinityService::AllowedNodes nodes) {
     affinity_ = std::make_unique<AffinityService>(loop_, census_, *client_, reader_program, std::move(cpus),
-                                                  std::move(nodes));
+                                                  std::move(granted), std::move(nodes));
     if (auto opened = affinity_->open(); !opened) {
         return opened;
     }
@@ -336,12 +336,15 @@ void Enforcer::tell_refusals() {
         }
         last = refusal.monotonic_ns;
         const bool of_rate = refusal.cause == wire::RefusalCause::rate;
-        chronicle_.note(
-            "refused",
-            {{"group", forest_.full_path(group)},
-             {"attribute", of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
-             {"pid", refusal.tid},
-             {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}});
+        Json event{
+            {"group", forest_.full_path(group)},
+            {"attribute", of_rate ? "numtasks.forkrate" : attribute_of_kind[static_cast<std::size_t>(kind)]},
+            {"pid", refusal.tid},
+            {"failcnt", of_rate ? fork_rate_failcnt(group) : failcnt(group, kind)}};
+        if (const auto caller = census_.files().stat(static_cast<pid_t>(refusal.tid))) {
+            event["command"] = caller->name;  // it may have ended since
+        }
+        chronicle_.note("refused", event);
     }
 }
 

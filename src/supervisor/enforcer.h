@@ -24,7 +24,7 @@ class Enforcer {
 
     base::Result<> open();  // adopts or makes the table
     base::Result<> watch(const std::string& reader_program, AffinityService::AllowedCpus cpus,
-                         AffinityService::AllowedNodes nodes);
+                         AffinityService::Granted granted, AffinityService::AllowedNodes nodes);
     void retire_unclaimed();  // after everything has been restored
     // The highest number that a listener has. Numbers of starts are numbers of listeners, too.
     [[nodiscard]] std::uint64_t highest_listener() const { return client_->highest_domain(); }

@@ -80,6 +80,17 @@ base::Result<> MachineHost::adapt_affinity(base::ProcessId process, const base::
     return affinity.adapt_process(process, before, cpus, except);
 }
 
+base::Result<> MachineHost::settle_affinity(base::ProcessId process, const ChooseMask& choose,
+                                            Threads except) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.settle_process(process, choose, except);
+}
+
+base::Result<base::CpuList> MachineHost::whole_affinity(const base::ThreadId& thread) {
+    sys::RealAffinity affinity(census_.files());
+    return affinity.whole(thread);
+}
+
 base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {
     sys::RealAffinity affinity(census_.files());
     return affinity.get(process.pid);

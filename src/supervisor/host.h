@@ -47,6 +47,9 @@ class MachineHost final : public controllers::Host {
     base::Result<> set_affinity(base::ProcessId process, const base::CpuList& cpus, Threads except) override;
     base::Result<> adapt_affinity(base::ProcessId process, const base::CpuList& before,
                                   const base::CpuList& cpus, Threads except) override;
+    base::Result<> settle_affinity(base::ProcessId process, const ChooseMask& choose,
+                                   Threads except) override;
+    base::Result<base::CpuList> whole_affinity(const base::ThreadId& thread) override;
     base::Result<base::CpuList> affinity(base::ProcessId process) override;
     base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) override;
     base::Result<base::CpuList> affinity(const base::ThreadId& thread) override;

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "supervisor/requests.h"
+#include "sys/hotplug.h"
 
 namespace gpcsup::supervisor {
 
@@ -73,7 +74,25 @@ void Supervisor::on_keeper_message(const wire::KeepMessage& message) {
     }
 }
 
-// At gpc-init's heartbeat, which comes anyway: the kernel tells of CPUs to nobody without privileges.
+// The kernel tells of CPUs at once, but not in every namespace: therefore also at gpc-init's heartbeat, which
+// comes anyway.
+void Supervisor::watch_hotplug() {
+    auto socket = sys::open_hotplug();
+    if (!socket) {
+        return;
+    }
+    auto watch = loop_->on_readable(socket->get(), EventLoop::Priority::processes, [this] {
+        if (sys::take_hotplug(hotplug_.get())) {
+            look_at_cpus();
+        }
+    });
+    if (watch) {
+        hotplug_ = std::move(*socket);
+        hotplug_watch_ = std::move(*watch);
+        look_at_cpus();  // what came before there was a socket to hear it
+    }
+}
+
 void Supervisor::look_at_cpus() {
     base::CpuList nodes = host_->online_nodes();
     if (nodes != online_nodes_) {

@@ -64,6 +64,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     void on_keeper_message(const wire::KeepMessage& message);
     void end_after(wire::StopHow how);
     void look_at_cpus();
+    void watch_hotplug();
 
     // supervisor_groups.cpp
     base::Result<> open_group_parts();
@@ -155,6 +156,8 @@ class Supervisor final : private CensusNews, private LiveFacts {
     Watch keeper_watch_;
     Watch keeper_waiting_;
     Watch notify_watch_;
+    base::Fd hotplug_;
+    Watch hotplug_watch_;
     Watch tidy_watch_;
     std::optional<wire::StopHow> ending_;
     std::vector<grouping::GroupId> emptied_;

@@ -316,12 +316,16 @@ base::Result<> Supervisor::watch_enforcement() {
     const auto cpus = [this, list_of](const processes::Process& target, pid_t tid) {
         return list_of(target, tid, "cpuset", "cpuset.effective_cpus").value_or(host_->online_cpus());
     };
+    const auto granted = [this](const base::ThreadId& target, const base::CpuList& asked,
+                                const base::CpuList& given) {
+        controllers_->affinity_asked(target, asked, given);
+    };
     const auto nodes = [this, list_of](const processes::Process& target, pid_t tid) {
         base::CpuList machine = host_->online_nodes();
         return launch::PolicyRules::Nodes{
             list_of(target, tid, "memset", "memset.effective_mems").value_or(machine), machine};
     };
-    return enforcer_->watch(here_.program(wire::reader_program), cpus, nodes);
+    return enforcer_->watch(here_.program(wire::reader_program), cpus, granted, nodes);
 }
 
 base::Result<> Supervisor::open_sockets() {
@@ -373,6 +377,7 @@ base::Result<> Supervisor::watch_sockets() {
     }
     keeper_waiting_ = std::move(*waiting);
     keeper_.on_waiting([this] { loop_->arm(keeper_waiting_, monotonic_now_ns()); });
+    watch_hotplug();
     requests_ = std::make_unique<Requests>(*this);
     static_cast<Requests&>(*requests_).adopt_owners(recorded_);
     server_ = std::make_unique<control::Server>(loop_->handle(), control_socket_.get(), *requests_);

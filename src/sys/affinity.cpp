@@ -90,6 +90,38 @@ base::Result<> RealAffinity::adapt_process(base::ProcessId process, const base::
     });
 }
 
+base::Result<> RealAffinity::settle_process(base::ProcessId process, const Choose& choose, Threads except) {
+    return for_process(process, except, [&](pid_t tid) -> base::Result<> {
+        auto thread = identify_thread(files_, tid);
+        if (!thread) {
+            return base::pass(thread);
+        }
+        auto has = whole(tid);
+        if (!has) {
+            return base::pass(has);
+        }
+        const auto chosen = choose(*thread, *has);
+        return chosen ? set_thread(tid, *chosen) : base::Result<>();
+    });
+}
+
+base::Result<base::CpuList> RealAffinity::whole(pid_t thread) {
+    auto status = files_.status(thread);
+    if (!status) {
+        return base::pass(status);
+    }
+    auto cpus = cpus_allowed(*status);
+    return cpus ? base::Result<base::CpuList>(std::move(*cpus))
+                : get(thread);  // cut off: thousands of groups
+}
+
+base::Result<base::CpuList> RealAffinity::whole(const base::ThreadId& thread) {
+    if (!is_there(thread)) {
+        return base::fail(ESRCH, "read the CPUs of", describe(thread.tid));
+    }
+    return whole(thread.tid);
+}
+
 base::Result<> RealAffinity::for_process(base::ProcessId process, Threads except, const ForThread& change) {
     const ForThread others = [&](pid_t thread) {
         const bool named = std::ranges::any_of(except, [&](const base::ThreadId& each) {

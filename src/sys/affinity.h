@@ -3,6 +3,7 @@
 // and however often they multiply meanwhile; and of single threads.
 
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "base/cpu_list.h"
@@ -24,6 +25,15 @@ class Affinity {
     // is the thread's own wish and stays.
     virtual base::Result<> adapt_process(base::ProcessId process, const base::CpuList& before,
                                          const base::CpuList& cpus, Threads except) = 0;
+    // The same for those threads for which `choose` has another mask than the one they have, which it is
+    // given whole.
+    using Choose =
+        std::function<std::optional<base::CpuList>(const base::ThreadId& thread, const base::CpuList& whole)>;
+    virtual base::Result<> settle_process(base::ProcessId process, const Choose& choose, Threads except) = 0;
+    // With the CPUs that are offline: get() leaves those out, as sched_getaffinity does, and the thread runs
+    // there as soon as they return.
+    virtual base::Result<base::CpuList> whole(pid_t thread) = 0;
+    virtual base::Result<base::CpuList> whole(const base::ThreadId& thread) = 0;
     // ESRCH when it is gone, also when its number is another's.
     virtual base::Result<> set(const base::ThreadId& thread, const base::CpuList& cpus) = 0;
     virtual base::Result<base::CpuList> get(const base::ThreadId& thread) = 0;
@@ -37,6 +47,9 @@ class RealAffinity final : public Affinity {
     base::Result<> set_process(base::ProcessId process, const base::CpuList& cpus, Threads except) override;
     base::Result<> adapt_process(base::ProcessId process, const base::CpuList& before,
                                  const base::CpuList& cpus, Threads except) override;
+    base::Result<> settle_process(base::ProcessId process, const Choose& choose, Threads except) override;
+    base::Result<base::CpuList> whole(pid_t thread) override;
+    base::Result<base::CpuList> whole(const base::ThreadId& thread) override;
     base::Result<> set(const base::ThreadId& thread, const base::CpuList& cpus) override;
     base::Result<base::CpuList> get(const base::ThreadId& thread) override;
     base::Result<> set_thread(pid_t thread, const base::CpuList& cpus) override;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cpu_list.h"
 #include "base/fd.h"
 #include "base/process_id.h"
 #include "base/result.h"
@@ -63,6 +64,10 @@ struct ProcUsers {  // who the kernel takes the process to be
 std::optional<ProcUsers> users_of(std::string_view status);
 
 [[nodiscard]] std::uint64_t nanoseconds_of_ticks(std::uint64_t ticks);
+
+// The line Cpus_allowed_list: every CPU the thread may run on, those that are offline among them. Empty when
+// it is not there.
+std::optional<base::CpuList> cpus_allowed(std::string_view status);
 
 class ProcFiles {
   public:

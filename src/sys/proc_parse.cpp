@@ -170,6 +170,17 @@ std::optional<ProcUsers> users_of(std::string_view status) {
     return users;
 }
 
+std::optional<base::CpuList> cpus_allowed(std::string_view status) {
+    constexpr std::string_view key = "\nCpus_allowed_list:\t";
+    const auto place = status.find(key);
+    const auto end = place != std::string_view::npos ? status.find('\n', place + key.size()) : place;
+    if (end == std::string_view::npos) {
+        return std::nullopt;
+    }
+    auto cpus = base::parse_cpu_list(status.substr(place + key.size(), end - place - key.size()));
+    return cpus ? std::optional(std::move(*cpus)) : std::nullopt;
+}
+
 pid_t process_of(std::string_view status) {
     constexpr std::string_view key = "\nTgid:\t";
     const auto place = status.find(key);

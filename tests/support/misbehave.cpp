@@ -107,15 +107,16 @@ void* spin_for_ever(void*) {
     }
 }
 
-bool start_thread(void* (*body)(void*)) {
+bool start_thread(void* (*body)(void*), void* argument = nullptr) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 64 * 1024);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_t thread{};
-    const int refused = pthread_create(&thread, &attributes, body, nullptr);
+    const int refused = pthread_create(&thread, &attributes, body, argument);
     pthread_attr_destroy(&attributes);
     (refused == 0 ? counts->threads : counts->threads_refused).fetch_add(1);
+    errno = refused;
     return refused == 0;
 }
 
@@ -129,6 +130,9 @@ pid_t make_process(ForkHow how) {
             arguments.exit_signal = SIGCHLD;
             return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
         }
+        case ForkHow::clone_parent:
+            return static_cast<pid_t>(
+                syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
         default:
             return fork();
     }
@@ -159,6 +163,20 @@ bool take_place(const Wishes& wishes) {
     return true;
 }
 
+[[noreturn]] void bomb(const Wishes& wishes);
+
+void* bomb_of_threads(void* wishes) {
+    bomb(*static_cast<const Wishes*>(wishes));
+}
+
+// One more task that goes on in the bomb; where it is a process, this returns in it, too, with 0.
+pid_t make_bomber(const Wishes& wishes) {
+    if (wishes.fork_how == ForkHow::thread) {
+        return start_thread(bomb_of_threads, const_cast<Wishes*>(&wishes)) ? 1 : -1;
+    }
+    return make_process(wishes.fork_how);
+}
+
 // Every process that comes out of this goes on in it; the bomb ends only by signals.
 [[noreturn]] void bomb(const Wishes& wishes) {
     for (;;) {
@@ -166,7 +184,8 @@ bool take_place(const Wishes& wishes) {
             pass_time(50);  // full by our own measure: stay, so that something is there to be killed
             continue;
         }
-        const pid_t child = make_process(wishes.fork_how);
+        // A child of vfork must not leave the frame that its parent waits in.
+        const pid_t child = wishes.fork_how == ForkHow::vfork ? vfork() : make_bomber(wishes);
         if (child == 0) {
             continue;
         }

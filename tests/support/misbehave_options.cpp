@@ -44,7 +44,7 @@ constexpr char help[] =
     "  --fork-bomb           every process forks for ever\n"
     "  --fork-rate N         N short children a second\n"
     "  --churn               short children one after the other\n"
-    "  --fork-how HOW        fork (libc), vfork, clone, clone3, thread\n"
+    "  --fork-how HOW        fork (libc), vfork, clone, clone3, clone-parent, thread\n"
     "\n"
     "How it ends (a delay has a unit: 50ms, 2s)\n"
     "  --exit-after D        exits by itself; at once with 0ms\n"
@@ -86,6 +86,7 @@ ForkHow parse_fork_how(const std::string_view text) {
                  {"vfork", ForkHow::vfork},
                  {"clone", ForkHow::clone},
                  {"clone3", ForkHow::clone3},
+                 {"clone-parent", ForkHow::clone_parent},
                  {"thread", ForkHow::thread}};
     for (const auto& row : known) {
         if (row.name == text) {

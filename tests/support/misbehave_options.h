@@ -5,7 +5,7 @@
 
 namespace gpcsup::support {
 
-enum class ForkHow { libc_fork, vfork, clone, clone3, thread };
+enum class ForkHow { libc_fork, vfork, clone, clone3, clone_parent, thread };
 enum class Fork { none, bomb, rate, churn };
 enum class Detach { none, clone_parent, once, twice };
 enum class Notify { none, ready, never };

@@ -1,12 +1,15 @@
 // Makes open files in every way that Linux has, each way until it is refused: `openers` prints a line a way,
 // "NAME MADE ERRNO KEPT". `openers edge ROUNDS` opens and closes as fast as it can and fails when it is
-// refused. `openers hold COUNT` opens so many and waits to be ended.
+// refused. `openers hold COUNT` opens so many and waits to be ended. `openers latency MS` opens and closes
+// for so long and prints how long that took each time, in nanoseconds: "opens N p50 N p99 N p99.9 N max N".
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string_view>
 #include <vector>
 
@@ -163,6 +166,38 @@ int make_terminal_peer() {
     return unlocked < 0 ? -1 : keep(ioctl(terminal, TIOCGPTPEER, O_RDWR | O_NOCTTY));
 }
 
+// A context is good for one mount: two files each time.
+int make_mount() {
+    constexpr int create = 6;  // FSCONFIG_CMD_CREATE
+    const int context = raw(SYS_fsopen, reinterpret_cast<long>("tmpfs"), 0);
+    if (keep(context) < 0 || raw(SYS_fsconfig, context, create) < 0) {
+        return -1;
+    }
+    return keep(raw(SYS_fsmount, context, 0, 0));
+}
+
+int make_tree_with_attributes() {
+    constexpr long number = 467;  // open_tree_attr, Linux 6.15
+    static std::uint64_t attributes[4] = {};
+    return keep(raw(number, AT_FDCWD, reinterpret_cast<long>("/tmp"), 0, reinterpret_cast<long>(attributes),
+                    sizeof(attributes)));
+}
+
+int make_peer_pidfd() {
+    constexpr int peer_pidfd = 77;  // SO_PEERPIDFD, Linux 6.5
+    static int pair[2] = {-1, -1};
+    if (pair[0] < 0) {
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
+            return -1;
+        }
+        keep_for_ever(pair[0]);
+        keep_for_ever(pair[1]);
+    }
+    int pidfd = -1;
+    socklen_t length = sizeof(pidfd);
+    return getsockopt(pair[0], SOL_SOCKET, peer_pidfd, &pidfd, &length) < 0 ? -1 : keep(pidfd);
+}
+
 struct Way {
     const char* name;
     int (*make)();
@@ -176,6 +211,9 @@ constexpr Way ways[] = {
     {"openat2", make_openat2},
     {"open_by_handle_at", make_by_handle},
     {"open_tree", [] { return keep(raw(SYS_open_tree, AT_FDCWD, PATH("/tmp"), 0)); }},
+    {"open_tree_attr", make_tree_with_attributes},
+    {"fsmount", make_mount},
+    {"getsockopt", make_peer_pidfd},
     {"fsopen", [] { return keep(raw(SYS_fsopen, PATH("tmpfs"), 0)); }},
     {"fspick", [] { return keep(raw(SYS_fspick, AT_FDCWD, PATH("/"), 0)); }},
     {"socket", [] { return keep(socket(AF_UNIX, SOCK_STREAM, 0)); }},
@@ -247,6 +285,38 @@ int open_at_the_edge(long rounds) {
     return 0;
 }
 
+std::int64_t now_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+int measure(long milliseconds) {
+    constexpr std::size_t most_opens = 4'000'000;
+    std::vector<std::uint32_t> times;
+    times.reserve(most_opens);
+    std::int64_t last = now_ns();
+    const std::int64_t end = last + milliseconds * 1'000'000;
+    while (last < end && times.size() < most_opens) {
+        const int fd = open("/dev/null", O_RDONLY);
+        if (fd < 0) {
+            std::printf("refused: %s\n", std::strerror(errno));
+            return 1;
+        }
+        close(fd);
+        const std::int64_t now = now_ns();
+        times.push_back(static_cast<std::uint32_t>(std::min<std::int64_t>(now - last, UINT32_MAX)));
+        last = now;
+    }
+    std::sort(times.begin(), times.end());
+    const auto at = [&](double part) {
+        return static_cast<unsigned long>(times[static_cast<std::size_t>(part * (times.size() - 1.0))]);
+    };
+    std::printf("opens %zu p50 %lu p99 %lu p99.9 %lu max %lu\n", times.size(), at(0.5), at(0.99), at(0.999),
+                at(1.0));
+    return 0;
+}
+
 int hold(long count) {
     for (long i = 0; i < count; ++i) {
         if (keep(open("/dev/null", O_RDONLY)) < 0) {
@@ -277,6 +347,9 @@ int main(int argc, char** argv) {
     const long number = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 0;
     if (what == "edge") {
         return open_at_the_edge(number);
+    }
+    if (what == "latency") {
+        return measure(number);
     }
     return what == "hold" ? hold(number) : exhaust();
 }

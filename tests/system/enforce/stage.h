@@ -130,6 +130,7 @@ class Stage final : public launch::AffinityRules, public launch::PolicyRules {
     base::CpuList allowed_cpus;  // of every member, for sched_setaffinity on behalf
 
     base::Result<base::CpuList> allowed(pid_t caller, pid_t target) override;
+    void granted(pid_t, const base::CpuList&, const base::CpuList&) override {}
     void reapply(pid_t) override {}
     Nodes allowed_nodes;  // of every member
     base::Result<Nodes> nodes(pid_t, pid_t) override { return allowed_nodes; }

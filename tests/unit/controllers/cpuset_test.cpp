@@ -303,16 +303,121 @@ TEST_CASE_METHOD(Fixture, "CPUs that go and come leave a member's own narrower m
     mask(10, "2");
     mask(11, "1-3");
     mask(12, "3");
+    mask(13, "0-3");  // it had asked for 3, and the kernel has let it run anywhere since
     host.online_ = base::CpuList::up_to(3);
     set.refresh();
     CHECK(host.mask(10) == "2");
     CHECK(host.mask(11) == "1-2");
-    CHECK(host.mask(12) == "1-2");  // the kernel has let it run anywhere
+    CHECK(host.mask(12) == "1-2");
+    CHECK(host.mask(13) == "1-2");
     host.online_ = base::CpuList::up_to(4);
     set.refresh();
     CHECK(host.mask(10) == "2");
     CHECK(host.mask(11) == "1-3");
-    CHECK(host.mask(12) == "1-3");
+    CHECK(host.mask(12) == "3");
+    CHECK(host.mask(13) == "1-3");
+}
+
+TEST_CASE_METHOD(Fixture, "a CPU that is offline is taken from members, too") {
+    const auto a = group("/a");
+    const auto b = group("/b");
+    REQUIRE(put(a, cpus("2-3")));
+    REQUIRE(put(b, cpus("2-3")));
+    const auto& stale = host.start(10, in(a));
+    const auto& other = host.start(11, in(b));
+    for (const auto* each : {&stale, &other}) {
+        host.masks_[each->id()] = *base::parse_cpu_list("2-3");
+    }
+    host.online_ = base::CpuList::up_to(3);
+    SECTION("when it goes") {
+        set.refresh();
+        CHECK(host.mask(10) == "2");
+    }
+    SECTION("by a later setting, though the group has no other CPUs by it") {
+        set.refresh();
+        host.masks_[stale.id()] = *base::parse_cpu_list("2-3");  // it was given them while that went on
+        REQUIRE(put(a, cpus("2")));
+        CHECK(host.mask(10) == "2");
+    }
+    SECTION("by the next one that comes, and by a successor of gpcsupd") {
+        set.refresh();
+        REQUIRE(put(a, cpus("2")));
+        host.masks_[stale.id()] = *base::parse_cpu_list("2-3");
+        if (GENERATE(true, false)) {
+            host.online_ = base::CpuList::up_to(4);
+            set.refresh();
+            CHECK(host.mask(11) == "2-3");
+        } else {
+            set.recover();
+        }
+        CHECK(host.mask(10) == "2");
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "a member's own choice comes back with the CPUs of its group") {
+    const auto a = group("/a");
+    REQUIRE(put(a, cpus("1-3")));
+    auto& process = host.start(10, in(a));
+    const base::ThreadId main{process.id(), 10, process.start_time};
+    const auto narrow = [&](const char* mask) { host.masks_[process.id()] = *base::parse_cpu_list(mask); };
+    const auto after = [&](const char* list) {
+        REQUIRE(put(a, cpus(list)));
+        return host.mask(10);
+    };
+    narrow("2-3");
+    SECTION("as far as the group has them") {
+        CHECK(after("0-2") == "2");
+        CHECK(after("0-1") == "0-1");  // nothing is left of it
+        CHECK(after("3") == "3");
+        CHECK(after("0-3") == "2-3");
+        CHECK(after("") == "2-3");
+    }
+    SECTION("a newer one counts") {
+        CHECK(after("0-2") == "2");
+        narrow("0");
+        CHECK(after("0-3") == "0");
+    }
+    SECTION(
+        "what was told counts whole, also outside of the group and when the kernel has put it elsewhere") {
+        narrow("3");
+        set.affinity_asked(main, *base::parse_cpu_list("0,3"), *base::parse_cpu_list("3"));
+        CHECK(after("0-3") == "0,3");
+        CHECK(after("3") == "3");
+        host.online_ = base::CpuList::up_to(3);
+        narrow("0-3");
+        set.refresh();
+        CHECK(host.mask(10) == "0");
+        host.online_ = base::CpuList::up_to(4);
+        set.refresh();
+        CHECK(host.mask(10) == "3");
+    }
+    SECTION("all CPUs are no choice") {
+        set.affinity_asked(main, *base::parse_cpu_list("0-63"), *base::parse_cpu_list("1-3"));
+        narrow("1-3");
+        CHECK(after("1") == "1");
+        CHECK(after("0-2") == "0-2");
+    }
+    SECTION("a child has its maker's, and nobody has that of a process that has ended") {
+        CHECK(after("0-2") == "2");
+        auto& child = host.start(20, in(a), 10);
+        host.masks_[child.id()] = *base::parse_cpu_list("2");
+        set.forked(process, child);
+        set.exited(process);
+        host.table_->erase(process);
+        REQUIRE(put(a, cpus("0-3")));
+        CHECK(host.mask(20) == "2-3");
+    }
+    SECTION("a move ends it") {
+        CHECK(after("0-2") == "2");
+        test::FakeLog log;
+        grouping::Participant* parts[] = {&set};
+        TablePopulation people(host.trees(), *host.table_, host.threads_, nullptr);
+        const auto b = group("/b");
+        REQUIRE(put(b, cpus("1-2")));
+        REQUIRE(grouping::place(host.trees(), parts, people, log, {{process.id()}, {b}}).result());
+        REQUIRE(put(b, cpus("0-3")));
+        CHECK(host.mask(10) == "0-3");
+    }
 }
 
 TEST_CASE_METHOD(Fixture, "birth and traps follow the chain") {
@@ -434,7 +539,7 @@ TEST_CASE_METHOD(Threads, "a thread apart has its own group's CPUs, its process 
         set.refresh();
         host.online_ = base::CpuList::up_to(4);
         set.refresh();
-        CHECK(masks() == "0-1 2-3 0-1");  // with one CPU left it had the whole of that
+        CHECK(masks() == "0-1 2 0-1");
     }
     SECTION("it comes home by itself, or with its process, and the book is empty") {
         if (GENERATE(true, false)) {

@@ -116,6 +116,33 @@ class FakeHost final : public controllers::Host {
         ++affinity_calls_;
         return {};
     }
+    base::Result<> settle_affinity(base::ProcessId process, const ChooseMask& choose,
+                                   Threads except) override {
+        if (table_->find(process) == nullptr) {
+            return base::fail(ESRCH, "set the CPUs of", "process " + std::to_string(process.pid));
+        }
+        const auto settle = [&](const base::ThreadId& thread, base::CpuList& mask) {
+            auto chosen = choose(thread, mask);
+            if (chosen && forbidden_.contains(process.pid)) {
+                return false;
+            }
+            affinity_calls_ += chosen ? 1 : 0;
+            mask = chosen ? std::move(*chosen) : mask;
+            return true;
+        };
+        for (auto& [thread, mask] : thread_masks_) {
+            if (thread.process == process && std::ranges::find(except, thread) == except.end()) {
+                settle(thread, mask);
+            }
+        }
+        const base::ThreadId main{process, process.pid, process.start_time};
+        return settle(main, masks_[process])
+                   ? base::Result<>()
+                   : base::fail(EPERM, "set the CPUs of", "process " + std::to_string(process.pid));
+    }
+    base::Result<base::CpuList> whole_affinity(const base::ThreadId& thread) override {
+        return affinity(thread);
+    }
     base::Result<base::CpuList> affinity(base::ProcessId process) override {
         const auto known = masks_.find(process);
         return known != masks_.end() ? known->second : online_;

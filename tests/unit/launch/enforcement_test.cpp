@@ -443,6 +443,7 @@ class AnyCpu final : public launch::AffinityRules {
     gpcsup::base::Result<gpcsup::base::CpuList> allowed(pid_t, pid_t) override {
         return gpcsup::base::CpuList::up_to(64);
     }
+    void granted(pid_t, const gpcsup::base::CpuList&, const gpcsup::base::CpuList&) override {}
     void reapply(pid_t target) override { reapplied.push_back(target); }
     std::vector<pid_t> reapplied;
 };

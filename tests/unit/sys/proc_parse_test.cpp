@@ -49,6 +49,14 @@ TEST_CASE("a stat line of a process that is just being released is nobody's") {
     CHECK(stat.error().code == ESRCH);
 }
 
+TEST_CASE("the CPUs of a status are read whole or not at all") {
+    const std::string before = "Name:\tx\nCpus_allowed:\tc\n";
+    CHECK(sys::cpus_allowed(before + "Cpus_allowed_list:\t2-3\nMems_allowed:\t1\n")->format() == "2-3");
+    CHECK_FALSE(sys::cpus_allowed(before + "Cpus_allowed_list:\t2-3"));  // cut off: it may go on
+    CHECK_FALSE(sys::cpus_allowed(before));
+    CHECK_FALSE(sys::cpus_allowed(before + "Cpus_allowed_list:\tnone\n"));
+}
+
 TEST_CASE("a process has ended when no thread of it is left") {
     sys::ProcStat stat;
     stat.state = 'Z';

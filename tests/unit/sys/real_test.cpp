@@ -10,6 +10,8 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <map>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -172,6 +174,22 @@ TEST_CASE("affinity is adapted for those threads only that need it") {
     CHECK(affinity.get(pinned)->format() == first.format());
     CHECK(sys::is_running(*files, *thread));
     CHECK_FALSE(sys::is_running(*files, another));
+    // Thread by thread, with the mask of each; on this machine all its CPUs may be online.
+    CHECK(affinity.whole(*thread)->format() == first.format());
+    CHECK(affinity.whole(another).error().code == ESRCH);
+    REQUIRE(affinity.set_thread(pinned, last));
+    std::map<pid_t, std::string> had;
+    const auto choose = [&](const base::ThreadId& each, const base::CpuList& has) {
+        had[each.tid] = has.format();
+        return each.tid == pinned ? std::nullopt : std::optional(*all);
+    };
+    CHECK(affinity.settle_process(*self, choose, {}));
+    CHECK(had == std::map<pid_t, std::string>{{self->pid, first.format()}, {pinned, last.format()}});
+    CHECK(affinity.get(0)->format() == all->format());
+    CHECK(affinity.get(pinned)->format() == last.format());
+    had.clear();
+    CHECK(affinity.settle_process(*self, choose, std::array{*thread}));
+    CHECK(had.size() == 1);
     CHECK(affinity.set_process(*self, *all, {}));
     stop.test_and_set();
     stop.notify_all();
