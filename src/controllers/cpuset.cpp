@@ -54,11 +54,11 @@ Cpuset::State* Cpuset::find(GroupId group) {
 
 CpuList Cpuset::allowed(GroupId group) const {
     for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
-        if (!at->second.asked.empty()) {
-            return at->second.asked;
-        }
         if (at->first == root_) {
             return at->second.effective;
+        }
+        if (!at->second.asked.empty() || empty_ == EmptyList::has_nothing) {
+            return at->second.asked;
         }
     }
     return {};
@@ -105,6 +105,7 @@ base::Result<> Cpuset::create(GroupId group, GroupId parent) {
         above->children.push_back(group);
     } else {
         root_ = group;
+        empty_ = empty_list_of(host_.forest(), group);
         state.effective = host_.online_cpus();
         state.exclusive = true;  // as in the kernel: else nothing could be
     }
@@ -214,8 +215,11 @@ base::Result<> Cpuset::can_change(GroupId group, std::span<const Change> changes
     if (auto agreed = check_parent(group, *state, wish); !agreed) {
         return agreed;
     }
-    const CpuList will_allow = wish.asked.empty() ? allowed(state->parent) : wish.asked;
-    if (auto agreed = check_children(group, will_allow); !agreed) {
+    const bool inherits = wish.asked.empty() && empty_ == EmptyList::inherits;
+    if (auto agreed = check_children(group, inherits ? allowed(state->parent) : wish.asked); !agreed) {
+        return agreed;
+    }
+    if (auto agreed = check_emptying(host_.forest(), group, "cpuset.cpus", wish.asked); !agreed) {
         return agreed;
     }
     return check_exclusive(group, *state, wish);
@@ -364,6 +368,21 @@ base::Result<> Cpuset::apply(const Move& move, const CpuList& cpus) {
         moved_.insert(process);  // it comes home, and a child of its own may have the mask of before
     }
     return host_.set_affinity(*move.thread, cpus);
+}
+
+base::Result<> Cpuset::can_start(GroupId group) {
+    const State* state = find(group);
+    return state == nullptr ? base::Result<>()
+                            : check_room_in(host_.forest(), group, "cpuset.cpus", state->asked);
+}
+
+base::Result<> Cpuset::can_attach(std::span<const Move> moves) {
+    for (const Move& move : moves) {
+        if (auto possible = can_start(move.to); !possible) {
+            return possible;
+        }
+    }
+    return {};
 }
 
 base::Result<> Cpuset::attach(std::span<const Move> moves) {
