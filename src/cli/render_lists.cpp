@@ -131,14 +131,17 @@ std::string render_groups(const Json& answer, const Look& look) {
 }
 
 std::string render_hierarchies(const Json& answer, const Look& look) {
-    Table table({{"HIERARCHY"}, {"GROUPS", Align::right}, {"PROCESSES", Align::right}, {"CONTROLLERS"}});
+    Table table(
+        {{"HIERARCHY"}, {"GROUPS", Align::right}, {"PROCESSES", Align::right}, {"COMPAT"}, {"CONTROLLERS"}});
     for (const Json& hierarchy : list_of(answer, "hierarchies")) {
         const std::string controllers = joined(list_of(hierarchy, "controllers"));
+        const std::string compat = text_of(hierarchy, "compat");
         const auto dying = number_of(hierarchy, "dying").value_or(0);
         table.add({text_of(hierarchy, "name"),
                    number_or_dash(hierarchy, "groups") +
                        (dying > 0 ? " + " + std::to_string(dying) + " dying" : ""),
-                   number_or_dash(hierarchy, "processes"), controllers.empty() ? "-" : controllers});
+                   number_or_dash(hierarchy, "processes"), compat.empty() ? "-" : compat,
+                   controllers.empty() ? "-" : controllers});
     }
     std::string text = print_table(table, look, "no hierarchies");
     if (const std::string unbound = joined(list_of(answer, "unbound")); !unbound.empty()) {

@@ -7,28 +7,31 @@ namespace gpcsup::cli {
 
 namespace {
 
-// The name, then any number of controllers.
-using Change = base::Result<> (control::Client::*)(const std::string& name,
-                                                   const control::Names& controllers);
-
-base::Result<int> with_controllers(Session& session, Change change) {
-    auto client = session.client();
-    if (!client) {
-        return base::pass(client);
-    }
+// Behind the name.
+control::Names controllers_in(const Session& session) {
     const auto& words = session.words();
-    auto done = ((*client)->*change)(words[0], {words.begin() + 1, words.end()});
-    return done ? base::Result<int>(0) : base::pass(done);
+    return {words.begin() + 1, words.end()};
 }
 
 }  // namespace
 
 base::Result<int> do_hierarchy_create(Session& session) {
-    return with_controllers(session, &control::Client::create_hierarchy);
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    auto done = (*client)->create_hierarchy(session.words()[0], controllers_in(session),
+                                            session.arguments().value("--compat").value_or(""));
+    return done ? base::Result<int>(0) : base::pass(done);
 }
 
 base::Result<int> do_hierarchy_rebind(Session& session) {
-    return with_controllers(session, &control::Client::rebind_hierarchy);
+    auto client = session.client();
+    if (!client) {
+        return base::pass(client);
+    }
+    auto done = (*client)->rebind_hierarchy(session.words()[0], controllers_in(session));
+    return done ? base::Result<int>(0) : base::pass(done);
 }
 
 base::Result<int> do_hierarchy_remove(Session& session) {

@@ -298,8 +298,10 @@ std::vector<Verb> group_verbs() {
          groups,
          "makes a hierarchy with controllers of its own, or with none",
          "All processes are in its root. The same name with the same controllers is success. Until the next "
-         "boot.",
-         {},
+         "boot. With --compat 2006 every group is counted and limited by itself, whatever is below it; a new "
+         "one may have 256 open files, or 512 with privileges; what is refused fails with ENOSPC (fork) and "
+         "ENFILE (open); CPU time is in milliseconds.",
+         {{"--compat", "2006", "keep to the rules of Generic Process Containers of 2006"}},
          {{"NAME", 1, 1, Completes::nothing}, {"CONTROLLER", 0, 0, Completes::controller}},
          do_hierarchy_create},
         {"hierarchy remove",

@@ -97,14 +97,14 @@ class HierarchyReader {
             if (part.key == "controllers") {
                 read_controllers(part.value, part_key, hierarchy);
             } else if (part.key == "compat") {
-                problem(part.place, part_key,
-                        "the books and errnos of 2006 are not supported yet: take this line out");
+                read_compat(part.value, part_key, hierarchy);
             } else if (part.key == "release_agent") {
                 read_release_agent(part.value, part_key, hierarchy);
             } else if (part.key == "group") {
                 read_groups(part.value, part_key, hierarchy);
             } else {
-                constexpr std::array<std::string_view, 3> known = {"controllers", "release_agent", "group"};
+                constexpr std::array<std::string_view, 4> known = {"controllers", "compat", "release_agent",
+                                                                   "group"};
                 const auto near = base::nearest(part.key, known);
                 const bool is_path = part.key.starts_with('/');
                 problem(part.place, part_key,
@@ -150,6 +150,16 @@ class HierarchyReader {
         }
         names_ = catalogue_->controllers();
         return std::ranges::find(names_, item.text) != names_.end();
+    }
+
+    void read_compat(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {
+        const auto compat = value.kind == NodeKind::text ? grouping::compat_named(value.text) : std::nullopt;
+        if (!compat || *compat == grouping::Compat::none) {
+            return problem(
+                value.place, key,
+                "write compat = \"2006\", in quotes, for the rules of 2006; today's need no such line");
+        }
+        hierarchy.compat = *compat;
     }
 
     void read_release_agent(const Node& value, const std::string& key, HierarchyDeclaration& hierarchy) {

@@ -10,6 +10,7 @@
 #include "config/catalogue.h"
 #include "config/located.h"
 #include "config/rule_table.h"
+#include "grouping/compat.h"
 
 namespace gpcsup::config {
 
@@ -22,6 +23,7 @@ struct GroupDeclaration {
 struct HierarchyDeclaration {
     std::string name;
     std::vector<std::string> controllers;
+    grouping::Compat compat = grouping::Compat::none;
     std::string release_agent;             // "" = none
     std::vector<GroupDeclaration> groups;  // parents before children
     Location place;

@@ -40,6 +40,9 @@ void write_hierarchy(std::string& text, const grouping::DeclaredHierarchy& hiera
         text += (at == 0 ? "" : ", ") + base::toml_quoted(hierarchy.controllers[at]);
     }
     text += "]\n";
+    if (hierarchy.compat != grouping::Compat::none) {
+        text += "compat = " + base::toml_quoted(grouping::name_of(hierarchy.compat)) + "\n";
+    }
     for (const grouping::DeclaredGroup& group : hierarchy.groups) {
         const auto left = std::ranges::find(left_out, hierarchy.name + ":" + group.path, &LeftOut::group);
         if (left != left_out.end()) {

@@ -263,10 +263,15 @@ base::Result<Client::Present> Client::presence(const std::string& group) {
     return found ? Present::yes : Present::no;
 }
 
-base::Result<> Client::create_hierarchy(const std::string& name, const Names& controllers) {
-    return tell(query("CreateHierarchy", [&](sd_bus_message* m) {  // the same once more is the same
-        const int r = sd_bus_message_append(m, "s", name.c_str());
-        return r < 0 ? r : append_names(m, controllers);
+base::Result<> Client::create_hierarchy(const std::string& name, const Names& controllers,
+                                        const std::string& compat) {
+    const char* const method = compat.empty() ? "CreateHierarchy" : "CreateCompatHierarchy";
+    return tell(query(method, [&](sd_bus_message* m) {  // the same once more is the same
+        int r = sd_bus_message_append(m, "s", name.c_str());
+        if (r >= 0) {
+            r = append_names(m, controllers);
+        }
+        return r < 0 || compat.empty() ? r : sd_bus_message_append(m, "s", compat.c_str());
     }));
 }
 

@@ -96,7 +96,8 @@ class Client {
     base::Result<Json> attach(const Names& what, const Names& groups, AttachScope scope);
     // The same; items that are refused are in the answer and no error.
     base::Result<Json> try_attach(const Names& what, const Names& groups, AttachScope scope);
-    base::Result<> create_hierarchy(const std::string& name, const Names& controllers);
+    base::Result<> create_hierarchy(const std::string& name, const Names& controllers,
+                                    const std::string& compat = {});
     base::Result<> remove_hierarchy(const std::string& name);
     base::Result<> rebind_hierarchy(const std::string& name, const Names& controllers);
     base::Result<> create_group(const std::string& group, CreateHow how);

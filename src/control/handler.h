@@ -87,7 +87,9 @@ class Handler {
     virtual void wait_group(const Caller& caller, Text what, Text condition, std::uint64_t timeout_us,
                             Reply reply) = 0;
     virtual Json attach(const Caller& caller, Names what, Names groups, Text scope, Refused refused) = 0;
-    virtual base::Result<> create_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
+    // `compat`: as in gpcsup.toml, empty for none.
+    virtual base::Result<> create_hierarchy(const Caller& caller, Text name, Names controllers,
+                                            Text compat) = 0;
     virtual base::Result<> remove_hierarchy(const Caller& caller, Text name) = 0;
     virtual base::Result<> rebind_hierarchy(const Caller& caller, Text name, Names controllers) = 0;
     virtual base::Result<> create_group(const Caller& caller, Text group, Text how) = 0;

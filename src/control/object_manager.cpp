@@ -289,10 +289,29 @@ int remove_group(sd_bus_message* call, void* data, sd_bus_error*) {
     return 1;
 }
 
-using HierarchyCall = base::Result<> (Handler::*)(const Caller&, std::string_view, Handler::Names);
+// Without a compat: today's rules.
+enum class Rules : std::uint8_t { of_today, named };
+template <Rules rules>
+int create_hierarchy(sd_bus_message* call, void* data, sd_bus_error* error) {
+    const char* name = "";
+    const char* compat = "";
+    std::vector<std::string> controllers;
+    int code = sd_bus_message_read(call, "s", &name);
+    if (code >= 0) {
+        code = read_names(call, controllers);
+    }
+    if (code >= 0 && rules == Rules::named) {
+        code = sd_bus_message_read(call, "s", &compat);
+    }
+    if (code < 0) {
+        return code;
+    }
+    return answer(
+        call, session_of(data).handler.create_hierarchy(session_of(data).caller, name, controllers, compat),
+        error);
+}
 
-template <HierarchyCall function>
-int hierarchy_call(sd_bus_message* call, void* data, sd_bus_error* error) {
+int rebind_hierarchy(sd_bus_message* call, void* data, sd_bus_error* error) {
     const char* name = "";
     std::vector<std::string> controllers;
     int code = sd_bus_message_read(call, "s", &name);
@@ -302,7 +321,7 @@ int hierarchy_call(sd_bus_message* call, void* data, sd_bus_error* error) {
     if (code < 0) {
         return code;
     }
-    return answer(call, (session_of(data).handler.*function)(session_of(data).caller, name, controllers),
+    return answer(call, session_of(data).handler.rebind_hierarchy(session_of(data).caller, name, controllers),
                   error);
 }
 
@@ -399,9 +418,10 @@ const sd_bus_vtable vtable[] = {
     GPCSUP_METHOD("WaitGroup", "sst", "s", wait_group),
     GPCSUP_METHOD("Attach", "asass", "s", attach<Refused::error>),
     GPCSUP_METHOD("TryAttach", "asass", "s", attach<Refused::listed>),
-    GPCSUP_METHOD("CreateHierarchy", "sas", "", hierarchy_call<&Handler::create_hierarchy>),
+    GPCSUP_METHOD("CreateHierarchy", "sas", "", create_hierarchy<Rules::of_today>),
+    GPCSUP_METHOD("CreateCompatHierarchy", "sass", "", create_hierarchy<Rules::named>),
     GPCSUP_METHOD("RemoveHierarchy", "s", "", remove_hierarchy),
-    GPCSUP_METHOD("RebindHierarchy", "sas", "", hierarchy_call<&Handler::rebind_hierarchy>),
+    GPCSUP_METHOD("RebindHierarchy", "sas", "", rebind_hierarchy),
     GPCSUP_METHOD("CreateGroup", "ss", "", group_call<&Handler::create_group>),
     GPCSUP_METHOD("RemoveGroup", "sst", "s", remove_group),
     GPCSUP_METHOD("RenameGroup", "ss", "", group_call<&Handler::rename_group>),

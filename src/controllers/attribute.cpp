@@ -30,6 +30,7 @@ constexpr TypeRow types[] = {
     {AttributeType::byte_limits, "soft and hard limit in bytes, or max",
      "a limit like \"64M\" or \"64M:infinity\", or \"max\""},
     {AttributeType::freezing, "frozen or thawed", "\"frozen\" or \"thawed\""},
+    {AttributeType::mark, "mark", "\"now\""},
     {AttributeType::text, "text", "text"},
 };
 
@@ -176,6 +177,8 @@ base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, 
             return parse_limits(full_name, type, text);
         case AttributeType::freezing:
             return parse_freezing(full_name, text);
+        case AttributeType::mark:
+            return text == "now" ? base::Result<Value>(std::string(text)) : expected(full_name, type, text);
         case AttributeType::text:
             return Value{std::string(text)};
     }
@@ -183,6 +186,11 @@ base::Result<Value> parse_typed(std::string_view full_name, AttributeType type, 
 }
 
 }  // namespace
+
+std::string_view default_of(const Attribute& attribute, grouping::Compat compat, Level level) {
+    const bool of_2006 = compat == grouping::Compat::year_2006 && level == Level::below;
+    return of_2006 && !attribute.default_of_2006.empty() ? attribute.default_of_2006 : attribute.default_text;
+}
 
 std::string_view type_name(AttributeType type) {
     return row_of(type).name;

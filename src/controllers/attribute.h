@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/result.h"
+#include "grouping/compat.h"
 
 namespace gpcsup::controllers {
 
@@ -30,12 +31,16 @@ enum class AttributeType {
     soft_hard,    // "1024:4096", "1024" for both, "infinity" for either, or "max"
     byte_limits,  // the same with suffixes: "8M:infinity"
     freezing,     // "frozen" or "thawed"; what is read may also be "freezing"
+    mark,         // "now"; what is read is a figure
     text,
 };
 
 enum class Access { read_only, read_write };
 // Copied from the parent's to a new group: where group.clone_children is set, or everywhere.
 enum class Cloned { no, with_clone_children, always };
+// What was set is in the journal, in snapshots, and put back after a restart; or it is no setting but a thing
+// that was done to the group, and whatever must last of it the controller keeps (Host::remember).
+enum class Kept { as_setting, by_controller };
 
 struct Attribute {
     std::string_view name;  // "limit"; the full name is CONTROLLER.limit
@@ -47,7 +52,13 @@ struct Attribute {
     // A check beyond the type (a lower bound, say); null = none. Says what was expected.
     base::Result<> (*check)(const Value& value) = nullptr;
     Cloned cloned = Cloned::no;
+    // Of a group below the root of a hierarchy of 2006; "" = as above.
+    std::string_view default_of_2006 = {};
+    Kept kept = Kept::as_setting;
 };
+
+enum class Level : std::uint8_t { root, below };  // of a group in its hierarchy
+[[nodiscard]] std::string_view default_of(const Attribute& attribute, grouping::Compat compat, Level level);
 
 // Text as typed (TOML, `set`) to a value of the attribute's type. EINVAL says what was expected and shows the
 // right spelling; EACCES for a read-only attribute.

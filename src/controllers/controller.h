@@ -104,7 +104,15 @@ class Host {
         std::uint64_t estimated_ns = 0;
     };
     virtual CpuTime cpu_time(grouping::GroupId group) = 0;
-    // Tasks (threads) and processes of the group and below: exact now (connector drained or members walked).
+    virtual CpuTime own_cpu_time(grouping::GroupId group) = 0;  // without what is, or was, below it
+    // What a controller must know of a group after a restart and is no setting: one text for each controller
+    // and group, in the journal until it is forgotten or the group has gone.
+    virtual void remember(grouping::GroupId group, std::string_view controller, std::string_view text) = 0;
+    virtual void forget(grouping::GroupId group, std::string_view controller) = 0;
+    [[nodiscard]] virtual std::optional<std::string> remembered(grouping::GroupId group,
+                                                                std::string_view controller) = 0;
+    // Tasks (threads) and processes that count in the group, those below it too where books are hierarchical
+    // (Forest::counts_in): exact now (connector drained or members walked).
     struct TaskCount {
         std::uint64_t tasks = 0;
         std::uint64_t processes = 0;
@@ -117,7 +125,8 @@ class Host {
                                           int refuse_errno) = 0;
     // On the group's row for tasks, which is there: so many forks in such a window; wire::unlimited = any
     // number.
-    virtual void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) = 0;
+    virtual void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                               wire::RateSpends spends) = 0;
     // On the same row: so many tasks are kept for it in the rows above, used or not; 0 = none.
     virtual void set_guarantee(grouping::GroupId group, std::uint64_t count) = 0;
     virtual std::uint64_t fork_rate_failcnt(grouping::GroupId group) = 0;  // 0 without a row
@@ -125,12 +134,12 @@ class Host {
     virtual std::uint64_t budget_failcnt(grouping::GroupId group,
                                          wire::BudgetKind kind) = 0;  // 0 without a row
     [[nodiscard]] virtual bool has_budget(grouping::GroupId group, wire::BudgetKind kind) = 0;
-    // Open file descriptions charged to the group and below, exact now; the same with a barrier as a limit on
-    // them. Those of a process that leaves stay charged to the group it left: it is told before anybody
-    // counts again.
+    // Open file descriptions that count in the group, exact now; the same with a barrier as a limit on them.
+    // Those of a process that leaves stay charged to the group it left: it is told before anybody counts
+    // again.
     virtual std::uint64_t file_count(grouping::GroupId group) = 0;
-    virtual base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
-                                         std::uint64_t limit) = 0;
+    virtual base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier, std::uint64_t limit,
+                                         int refuse_errno) = 0;
     struct Waters {  // the most and the least that was counted, as far as a successor must know it
         std::uint64_t most = 0;
         std::optional<std::uint64_t> least;
@@ -245,6 +254,11 @@ class Controller {
     // Moves, as in the original: every can_attach first (a refusal cancels those that agreed), then attach.
     virtual base::Result<> can_attach(std::span<const Move> moves) {
         (void)moves;
+        return {};
+    }
+    // The same of a process that is to be started in the group.
+    virtual base::Result<> can_start(grouping::GroupId group) {
+        (void)group;
         return {};
     }
     virtual void cancel_attach(std::span<const Move> moves) { (void)moves; }

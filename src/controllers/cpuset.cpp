@@ -54,11 +54,11 @@ Cpuset::State* Cpuset::find(GroupId group) {
 
 CpuList Cpuset::allowed(GroupId group) const {
     for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
-        if (!at->second.asked.empty()) {
-            return at->second.asked;
-        }
         if (at->first == root_) {
             return at->second.effective;
+        }
+        if (!at->second.asked.empty() || empty_ == EmptyList::has_nothing) {
+            return at->second.asked;
         }
     }
     return {};
@@ -105,6 +105,7 @@ base::Result<> Cpuset::create(GroupId group, GroupId parent) {
         above->children.push_back(group);
     } else {
         root_ = group;
+        empty_ = empty_list_of(host_.forest(), group);
         state.effective = host_.online_cpus();
         state.exclusive = true;  // as in the kernel: else nothing could be
     }
@@ -214,8 +215,11 @@ base::Result<> Cpuset::can_change(GroupId group, std::span<const Change> changes
     if (auto agreed = check_parent(group, *state, wish); !agreed) {
         return agreed;
     }
-    const CpuList will_allow = wish.asked.empty() ? allowed(state->parent) : wish.asked;
-    if (auto agreed = check_children(group, will_allow); !agreed) {
+    const bool inherits = wish.asked.empty() && empty_ == EmptyList::inherits;
+    if (auto agreed = check_children(group, inherits ? allowed(state->parent) : wish.asked); !agreed) {
+        return agreed;
+    }
+    if (auto agreed = check_emptying(host_.forest(), group, "cpuset.cpus", wish.asked); !agreed) {
         return agreed;
     }
     return check_exclusive(group, *state, wish);

@@ -9,6 +9,8 @@
 //                 left
 //   root          the CPUs that are online; it cannot be set
 //
+// In a hierarchy of 2006 an empty list inherits nothing: nobody can be there.
+//
 // effective is what every thread of every member has. A member narrows its own by sched_setaffinity (gpcsupd
 // answers with the mask intersected) and keeps that while gpcsupd is replaced. When the group's effective
 // CPUs change, by a setting or because CPUs come or go (hotplug), it keeps what is left of its wish, or has
@@ -26,6 +28,7 @@
 
 #include "controllers/controller.h"
 #include "controllers/cpu_wishes.h"
+#include "controllers/empty_list.h"
 
 namespace gpcsup::controllers {
 
@@ -43,6 +46,8 @@ class Cpuset final : public Controller {
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     void recover(grouping::GroupId group) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
+    base::Result<> can_attach(std::span<const Move> moves) override;
+    base::Result<> can_start(grouping::GroupId group) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,
@@ -102,6 +107,7 @@ class Cpuset final : public Controller {
 
     Host& host_;
     grouping::GroupId root_;
+    EmptyList empty_ = EmptyList::inherits;
     std::map<grouping::GroupId, State> states_;
     CpuWishes wishes_;
     std::set<base::ProcessId> moved_;  // of this interval, and of the one before

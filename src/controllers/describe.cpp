@@ -29,6 +29,8 @@ std::string_view example(AttributeType type) {
             return "64M:infinity";
         case AttributeType::freezing:
             return "frozen";
+        case AttributeType::mark:
+            return "now";
         case AttributeType::text:
             return "/";
     }
@@ -47,6 +49,7 @@ void describe(std::string_view controller, std::span<const Attribute> attributes
                         .access = attribute.access,
                         .access_text = writable ? "read-write" : "read-only",
                         .default_text = attribute.default_text,
+                        .default_of_2006 = attribute.default_of_2006,
                         .help = attribute.help,
                         .completion = writable ? example(attribute.type) : std::string_view{}});
     }

@@ -18,6 +18,7 @@ struct AttributeDescription {
     Access access;
     std::string_view access_text;  // "read-only", "read-write"
     std::string_view default_text;
+    std::string_view default_of_2006;  // where it is another one there; else empty
     std::string_view help;
     std::string_view completion;  // an example value a shell may offer; empty for what can only be read
 };

@@ -156,13 +156,14 @@ void ControllerSet::destroy_state(std::span<Bound* const> controllers, GroupId g
 }
 
 base::Result<HierarchyId> ControllerSet::create_hierarchy(std::string_view name,
-                                                          std::span<const std::string> controllers) {
+                                                          std::span<const std::string> controllers,
+                                                          grouping::Compat compat) {
     if (auto known = check_names(name, controllers); !known) {
         return base::pass(known);
     }
     const Hierarchy* before = forest_.find_hierarchy(name);
     const bool existed = before != nullptr && before->name == name;
-    auto id = forest_.create_hierarchy(name, controllers);
+    auto id = forest_.create_hierarchy(name, controllers, compat);
     if (!id || existed) {
         return id;
     }

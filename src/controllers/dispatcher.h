@@ -48,7 +48,8 @@ class ControllerSet final : public grouping::Participant {
 
     // Hierarchies. Unknown controllers are ENOENT with "did you mean".
     base::Result<grouping::HierarchyId> create_hierarchy(std::string_view name,
-                                                         std::span<const std::string> controllers);
+                                                         std::span<const std::string> controllers,
+                                                         grouping::Compat compat = grouping::Compat::none);
     base::Result<> remove_hierarchy(grouping::HierarchyId id);
     // Other controllers for a hierarchy that has its root only (EBUSY otherwise). What leaves forgets its
     // settings.
@@ -91,6 +92,9 @@ class ControllerSet final : public grouping::Participant {
     base::Result<> set(grouping::GroupId group, std::span<const SettingText> settings);
     base::Result<> check(grouping::GroupId group,
                          std::span<const SettingText> settings);  // the first half of set
+    // And the first half of that: a slip of whoever wrote them (no such attribute here, no such value),
+    // before any controller is asked.
+    base::Result<> parse(grouping::GroupId group, std::span<const SettingText> settings);
     [[nodiscard]] base::Result<Value> get(grouping::GroupId group, std::string_view full_name) const;
     [[nodiscard]] std::vector<NamedValue> get_all(
         grouping::GroupId group) const;  // the bound controllers', then group.*
@@ -104,6 +108,8 @@ class ControllerSet final : public grouping::Participant {
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread);
     void affinity_asked(const base::ThreadId& thread, const base::CpuList& asked, const base::CpuList& given);
     void exited(const processes::Process& process);
+    base::Result<> can_start(
+        const grouping::Places& places);  // whether every controller lets a process be there
     [[nodiscard]] Birth birth(const grouping::Places& places);
     // The classes of calls that must be trapped for a process of these places: the union of `required` and of
     // what the controllers named in a unit's `enforce = [...]` could ever need. ENOENT: no such controller;

@@ -76,7 +76,7 @@ base::Result<> Memset::create(GroupId group, GroupId parent) {
     if (!lists_.contains(parent)) {
         machine_ = host_.online_nodes();
     }
-    lists_.create(group, parent, machine_);
+    lists_.create(group, parent, machine_, empty_list_of(host_.forest(), group));
     spread_[group] = false;
     migrate_[group] = false;
     return {};
@@ -101,7 +101,25 @@ base::Result<> Memset::can_change(GroupId group, std::span<const Change> changes
             return unknown(change.attribute);
         }
     }
-    return lists_change ? lists_.check(group, wish) : base::Result<>();
+    if (!lists_change) {
+        return {};
+    }
+    auto agreed = lists_.check(group, wish);
+    return agreed ? check_emptying(host_.forest(), group, words.list, wish.asked) : agreed;
+}
+
+base::Result<> Memset::can_start(GroupId group) {
+    return lists_.contains(group) ? check_room_in(host_.forest(), group, words.list, lists_.wish(group).asked)
+                                  : base::Result<>();
+}
+
+base::Result<> Memset::can_attach(std::span<const Move> moves) {
+    for (const Move& move : moves) {
+        if (auto possible = can_start(move.to); !possible) {
+            return possible;
+        }
+    }
+    return {};
 }
 
 base::Result<> Memset::can_set(GroupId group, std::string_view attribute, const Value& value) {

@@ -31,7 +31,7 @@ CpuList NestedLists::allowed(GroupId group) const {
         if (at->first == root_) {
             return at->second.effective;
         }
-        if (!at->second.own.asked.empty()) {
+        if (!at->second.own.asked.empty() || empty_ == EmptyList::has_nothing) {
             return at->second.own.asked;
         }
     }
@@ -56,7 +56,7 @@ CpuList NestedLists::effective_of(const State& state, const State& parent, const
     return wanted.empty() ? parent.effective : wanted;
 }
 
-void NestedLists::create(GroupId group, GroupId parent, const CpuList& machine) {
+void NestedLists::create(GroupId group, GroupId parent, const CpuList& machine, EmptyList empty) {
     State& state = states_[group];
     state = State{};
     state.parent = parent;
@@ -66,6 +66,7 @@ void NestedLists::create(GroupId group, GroupId parent, const CpuList& machine) 
         above->second.children.push_back(group);
     } else {
         root_ = group;
+        empty_ = empty;
         state.effective = machine;
         state.own.exclusive = true;  // as in the kernel: else nothing could be
     }
@@ -162,8 +163,8 @@ base::Result<> NestedLists::check(GroupId group, const Wish& wish) const {
     if (auto agreed = check_parent(group, found->second, wish); !agreed) {
         return agreed;
     }
-    const CpuList will_allow = wish.asked.empty() ? allowed(found->second.parent) : wish.asked;
-    if (auto agreed = check_children(group, will_allow); !agreed) {
+    const bool inherits = wish.asked.empty() && empty_ == EmptyList::inherits;
+    if (auto agreed = check_children(group, inherits ? allowed(found->second.parent) : wish.asked); !agreed) {
         return agreed;
     }
     return check_exclusive(group, found->second, wish);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/cpu_list.h"
+#include "controllers/empty_list.h"
 #include "grouping/ids.h"
 
 namespace gpcsup::controllers {
@@ -41,8 +42,10 @@ class NestedLists {
 
     NestedLists(const Words& words, PathOf path) : words_(words), path_(std::move(path)) {}
 
-    // Without a parent that is known: the root, with all that the machine has.
-    void create(grouping::GroupId group, grouping::GroupId parent, const base::CpuList& machine);
+    // Without a parent that is known: the root, with all that the machine has; what `empty` says holds for
+    // all below.
+    void create(grouping::GroupId group, grouping::GroupId parent, const base::CpuList& machine,
+                EmptyList empty = EmptyList::inherits);
     // The groups whose effective list is another now that its exclusive one is free.
     std::vector<Changed> destroy(grouping::GroupId group);
 
@@ -80,6 +83,7 @@ class NestedLists {
     Words words_;
     PathOf path_;
     grouping::GroupId root_;
+    EmptyList empty_ = EmptyList::inherits;
     std::map<grouping::GroupId, State> states_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <string>
 
 namespace gpcsup::controllers {
@@ -11,9 +12,12 @@ namespace {
 
 constexpr std::array table{
     Attribute{"barrier", AttributeType::limit, Access::read_write, "files", "max",
-              "Most open files in the group and below for those without CAP_SYS_ADMIN; max = as the limit"},
+              "Most open files in the group and below for those without CAP_SYS_ADMIN; max = as the limit",
+              nullptr, Cloned::no, "256"},
     Attribute{"limit", AttributeType::limit, Access::read_write, "files", "max",
-              "Most open files in the group and below for anybody; one more open gets EMFILE"},
+              "Most open files in the group and below for anybody; one more open gets EMFILE (compat = "
+              "\"2006\": in the group; ENFILE)",
+              nullptr, Cloned::no, "512"},
     Attribute{"held", AttributeType::count, Access::read_only, "files", "0",
               "Open files charged to the group and below now: descriptions, not descriptors"},
     Attribute{"maxheld", AttributeType::count, Access::read_only, "files", "0",
@@ -23,6 +27,13 @@ constexpr std::array table{
     Attribute{"failcnt", AttributeType::count, Access::read_only, "", "0",
               "Opens refused because of this group's own barrier or limit"},
 };
+
+std::uint64_t default_number(const Attribute& attribute, grouping::Compat compat, Level level) {
+    const std::string_view text = default_of(attribute, compat, level);
+    std::uint64_t number = wire::unlimited;  // "max"
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
 
 const Registration registration("numfiles", table, [](Host& host) -> std::unique_ptr<Controller> {
     return std::make_unique<Numfiles>(host);
@@ -38,11 +49,26 @@ std::span<const Attribute> Numfiles::attributes() const {
     return table;
 }
 
+// Where a new group is limited from the start. After a restart its row is there already, and holds until
+// every setting has been restored.
 base::Result<> Numfiles::create(grouping::GroupId group, grouping::GroupId parent) {
     State state;
     state.parent = parent;
+    const Level level = parent == grouping::GroupId{} ? Level::root : Level::below;
+    state.barrier = default_number(table[0], host_.forest().compat_of(group), level);
+    state.limit = default_number(table[1], host_.forest().compat_of(group), level);
+    if (state.is_limited() && !host_.has_budget(group, wire::BudgetKind::files)) {
+        if (auto published = publish(group, state); !published) {
+            return published;
+        }
+    }
     states_[group] = state;
     return {};
+}
+
+base::Result<> Numfiles::publish(grouping::GroupId group, const State& state) {
+    const bool of_2006 = host_.forest().compat_of(group) == grouping::Compat::year_2006;
+    return host_.publish_files(group, state.barrier, state.limit, of_2006 ? ENFILE : EMFILE);
 }
 
 void Numfiles::destroy(grouping::GroupId group) {
@@ -54,9 +80,8 @@ void Numfiles::destroy(grouping::GroupId group) {
 void Numfiles::recover(grouping::GroupId group) {
     State& state = states_.at(group);
     state.waters = host_.file_waters(group);
-    const bool limited = state.barrier != wire::unlimited || state.limit != wire::unlimited;
-    if (!limited && host_.has_budget(group, wire::BudgetKind::files)) {
-        static_cast<void>(host_.publish_files(group, state.barrier, state.limit));  // it has its row already
+    if (state.is_limited() || host_.has_budget(group, wire::BudgetKind::files)) {
+        static_cast<void>(publish(group, state));  // it had its row before
     }
 }
 
@@ -97,11 +122,21 @@ base::Result<> Numfiles::set(grouping::GroupId group, std::string_view attribute
         return {};
     }
     const std::uint64_t before = std::exchange(changed, wanted);
-    if (auto published = host_.publish_files(group, state.barrier, state.limit); !published) {
+    if (auto published = publish(group, state); !published) {
         changed = before;
         return published;
     }
     host_.keep_file_waters(group, state.waters);
+    return {};
+}
+
+// One after another: what is in force stays so until the last of them is there (recover).
+base::Result<> Numfiles::restore(grouping::GroupId group, std::string_view attribute, const Value& value) {
+    const auto known = states_.find(group);
+    if (known == states_.end() || (attribute != "limit" && attribute != "barrier")) {
+        return unknown(attribute);
+    }
+    (attribute == "limit" ? known->second.limit : known->second.barrier) = limit_number(value);
     return {};
 }
 
@@ -184,8 +219,10 @@ void Numfiles::look_at_holds() {
 }
 
 std::vector<wire::TrapClass> Numfiles::traps(grouping::GroupId group) {
-    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
-        if (at->second.barrier != wire::unlimited || at->second.limit != wire::unlimited) {
+    const grouping::Forest& forest = host_.forest();
+    for (auto at = states_.find(group); at != states_.end();
+         at = states_.find(forest.counted_above(at->first))) {
+        if (at->second.is_limited()) {
             return possible_traps();
         }
     }

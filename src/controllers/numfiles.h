@@ -4,6 +4,9 @@
 // passed on, and also after the opener has been moved: until the last descriptor of it is closed the group is
 // kept, dying if it is removed. The limits are data for gpc-enforce, which decides each open: whoever has
 // CAP_SYS_ADMIN may go to the limit, everybody else to the barrier.
+//
+// In a hierarchy of 2006 a new group has 256 and 512, what is below it does not count, and ENFILE is the
+// refusal.
 
 #include <map>
 #include <set>
@@ -23,6 +26,7 @@ class Numfiles final : public Controller {
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> can_change(grouping::GroupId group, std::span<const Change> changes) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
@@ -36,7 +40,11 @@ class Numfiles final : public Controller {
         std::uint64_t barrier = wire::unlimited;
         std::uint64_t limit = wire::unlimited;
         Host::Waters waters;  // kept for a successor in the group's row
+        [[nodiscard]] bool is_limited() const {
+            return barrier != wire::unlimited || limit != wire::unlimited;
+        }
     };
+    base::Result<> publish(grouping::GroupId group, const State& state);
     void note(grouping::GroupId group, State& state, std::uint64_t held);
     void look_at_holds();
 

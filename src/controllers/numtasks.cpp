@@ -12,8 +12,10 @@ using grouping::GroupId;
 namespace {
 
 constexpr std::array table{
-    Attribute{"limit", AttributeType::limit, Access::read_write, "tasks", "max",
-              "Most tasks (threads count) in the group and below; one more fork gets EAGAIN"},
+    Attribute{
+        "limit", AttributeType::limit, Access::read_write, "tasks", "max",
+        "Most tasks (threads count) in the group and below; one more fork gets EAGAIN (compat = \"2006\": "
+        "in the group; ENOSPC)"},
     Attribute{"current", AttributeType::count, Access::read_only, "tasks", "0",
               "Tasks in the group and below now"},
     Attribute{"peak", AttributeType::count, Access::read_only, "tasks", "0",
@@ -25,7 +27,7 @@ constexpr std::array table{
     Attribute{"processes", AttributeType::count, Access::read_only, "processes", "0",
               "Processes in the group and below now"},
     Attribute{"forkrate", AttributeType::rate, Access::read_write, "forks", "max",
-              "Most forks (threads count) in a time, in the group and below; one more gets EAGAIN"},
+              "Most forks (threads count) in a time, in the group and below; one more gets EAGAIN (ENOSPC)"},
     Attribute{"forkrate_failcnt", AttributeType::count, Access::read_only, "", "0",
               "Forks refused because of this group's own forkrate"},
     Attribute{
@@ -77,11 +79,11 @@ void Numtasks::recover(GroupId group) {
     for (const auto kind : {wire::BudgetKind::tasks, wire::BudgetKind::processes}) {
         const std::uint64_t limit = kind == wire::BudgetKind::tasks ? state.ceiling : state.processes;
         if (limit == wire::unlimited && host_.has_budget(group, kind)) {
-            static_cast<void>(host_.publish_budget(group, kind, limit, EAGAIN));  // it has its row already
+            static_cast<void>(publish(group, kind, limit));  // it has its row already
         }
     }
     if (host_.has_budget(group, wire::BudgetKind::tasks)) {
-        host_.set_fork_rate(group, state.rate.count, state.rate.window_ns);
+        publish_rate(group, state.rate);
         host_.set_guarantee(group, state.guarantee);
     }
 }
@@ -146,8 +148,7 @@ base::Result<> Numtasks::set(GroupId group, std::string_view attribute, const Va
     if (wanted == state.processes) {
         return {};
     }
-    if (auto published = host_.publish_budget(group, wire::BudgetKind::processes, wanted, EAGAIN);
-        !published) {
+    if (auto published = publish(group, wire::BudgetKind::processes, wanted); !published) {
         return published;
     }
     state.processes = wanted;
@@ -205,8 +206,7 @@ base::Result<> Numtasks::publish_tasks(GroupId group, State& state, const Entitl
     if (now.ceiling == state.ceiling && now.guarantee == state.guarantee) {
         return {};
     }
-    if (auto published = host_.publish_budget(group, wire::BudgetKind::tasks, now.ceiling, EAGAIN);
-        !published) {
+    if (auto published = publish(group, wire::BudgetKind::tasks, now.ceiling); !published) {
         return published;
     }
     host_.set_guarantee(group, now.guarantee);
@@ -214,6 +214,17 @@ base::Result<> Numtasks::publish_tasks(GroupId group, State& state, const Entitl
     state.guarantee = now.guarantee;
     host_.raise_peak(group, state.peak);
     return {};
+}
+
+base::Result<> Numtasks::publish(GroupId group, wire::BudgetKind kind, std::uint64_t limit) {
+    const bool of_2006 = host_.forest().compat_of(group) == grouping::Compat::year_2006;
+    return host_.publish_budget(group, kind, limit, of_2006 ? ENOSPC : EAGAIN);
+}
+
+void Numtasks::publish_rate(GroupId group, const Rate& rate) {
+    const bool of_2006 = host_.forest().compat_of(group) == grouping::Compat::year_2006;
+    host_.set_fork_rate(group, rate.count, rate.window_ns,
+                        of_2006 ? wire::RateSpends::asked : wire::RateSpends::admitted);
 }
 
 base::Result<> Numtasks::set_rate(GroupId group, const Value& value) {
@@ -230,11 +241,10 @@ base::Result<> Numtasks::set_rate(GroupId group, const Value& value) {
         return {};
     }
     // The row is the limit's, too.
-    if (auto published = host_.publish_budget(group, wire::BudgetKind::tasks, state.ceiling, EAGAIN);
-        !published) {
+    if (auto published = publish(group, wire::BudgetKind::tasks, state.ceiling); !published) {
         return published;
     }
-    host_.set_fork_rate(group, wanted.count, wanted.window_ns);
+    publish_rate(group, wanted);
     state.rate = wanted;
     state.rate_text = wanted.count == wire::unlimited ? Value{Max{}} : value;
     host_.raise_peak(group, state.peak);
@@ -294,9 +304,12 @@ void Numtasks::raise_peak(GroupId group, State& state, std::uint64_t tasks) {
 
 // Processes, which are known without a look at them; threads are seen whenever they are counted.
 void Numtasks::note_arrival(GroupId group) {
-    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
-        if (const grouping::Group* known = host_.forest().group(at->first)) {
-            raise_peak(at->first, at->second, known->processes_below());
+    const grouping::Forest& forest = host_.forest();
+    const bool alone = forest.compat_of(group) == grouping::Compat::year_2006;
+    for (auto at = states_.find(group); at != states_.end();
+         at = states_.find(forest.counted_above(at->first))) {
+        if (const grouping::Group* known = forest.group(at->first)) {
+            raise_peak(at->first, at->second, alone ? known->processes : known->processes_below());
         }
     }
 }
@@ -317,7 +330,9 @@ void Numtasks::born(processes::Process&, GroupId group) {
 }
 
 std::vector<wire::TrapClass> Numtasks::traps(GroupId group) {
-    for (auto at = states_.find(group); at != states_.end(); at = states_.find(at->second.parent)) {
+    const grouping::Forest& forest = host_.forest();
+    for (auto at = states_.find(group); at != states_.end();
+         at = states_.find(forest.counted_above(at->first))) {
         if (at->second.ceiling != wire::unlimited || at->second.processes != wire::unlimited ||
             at->second.rate.count != wire::unlimited) {
             return possible_traps();

@@ -8,6 +8,10 @@
 // Shares are parts of what the parent has: max_shares is a limit that follows the parent's, min_shares keeps
 // tasks for the group that its siblings cannot have. What a group uses above its guarantee it borrows from
 // the parent. Both count for nothing while there is no limit above.
+//
+// In a hierarchy of 2006 each group is limited by itself: nothing below it counts, a guarantee keeps nothing
+// from anybody, a fork is refused with ENOSPC, and one that a limit refuses has cost its part of the
+// forkrate.
 
 #include <map>
 
@@ -58,6 +62,8 @@ class Numtasks final : public Controller {
     base::Result<> publish_below(grouping::GroupId top);
     base::Result<> publish_tasks(grouping::GroupId group, State& state, const Entitled& now);
     base::Result<> set_rate(grouping::GroupId group, const Value& value);
+    base::Result<> publish(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit);
+    void publish_rate(grouping::GroupId group, const Rate& rate);
     void note_arrival(grouping::GroupId group);
     void raise_peak(grouping::GroupId group, State& state, std::uint64_t tasks);
 

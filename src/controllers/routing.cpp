@@ -71,6 +71,17 @@ void ControllerSet::exited(const processes::Process& process) {
     }
 }
 
+base::Result<> ControllerSet::can_start(const Places& places) {
+    for (Bound& each : all_) {
+        if (each.hierarchy) {
+            if (auto possible = each.controller->can_start(places[each.hierarchy->value]); !possible) {
+                return possible;
+            }
+        }
+    }
+    return {};
+}
+
 Birth ControllerSet::birth(const Places& places) {
     Birth birth;
     for (Bound& each : all_) {

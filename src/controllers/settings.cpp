@@ -108,12 +108,21 @@ base::Result<> ControllerSet::change(GroupId group, const Planned& planned, cons
 
 void ControllerSet::remember(GroupId group, const Planned& planned) {
     const std::string text = format_value(planned.value);
-    const auto attribute = find_attribute(planned.full_name);
-    if (text == (*attribute)->default_text) {
+    const Attribute& attribute = **find_attribute(planned.full_name);
+    if (attribute.kept == Kept::by_controller) {
+        return;
+    }
+    const Level level = forest_.group(group)->parent.value == 0 ? Level::root : Level::below;
+    if (text == default_of(attribute, forest_.compat_of(group), level)) {
         settings_[group].erase(planned.full_name);
     } else {
         settings_[group][planned.full_name] = text;
     }
+}
+
+base::Result<> ControllerSet::parse(GroupId group, std::span<const SettingText> settings) {
+    auto planned = plan(group, settings);
+    return planned ? base::Result<>() : base::pass(planned);
 }
 
 base::Result<> ControllerSet::check(GroupId group, std::span<const SettingText> settings) {

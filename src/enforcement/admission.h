@@ -100,11 +100,14 @@ inline std::uint32_t find_spent(const wire::EnforcementTable& table, std::uint32
     return spent;
 }
 
-// One more was let in: only then, so that what a limit refuses costs nothing of anybody's rate.
-inline void spend(wire::EnforcementTable& table, std::uint32_t leaf, std::uint64_t now) {
+// One more was let in, or was asked for and then refused by a limit: that costs nothing of a rate that does
+// not say so.
+inline void spend(wire::EnforcementTable& table, std::uint32_t leaf, std::uint64_t now,
+                  wire::RateSpends what = wire::RateSpends::admitted) {
     for_each_level(table, leaf, [&](std::uint32_t row) {
         wire::Budget& budget = table.budgets[row];
-        if (budget.rate_limit.load() == wire::unlimited) {
+        const bool says_so = budget.rate_spends.load() == static_cast<std::uint32_t>(wire::RateSpends::asked);
+        if (budget.rate_limit.load() == wire::unlimited || (what == wire::RateSpends::asked && !says_so)) {
             return Walk::on;
         }
         if (window_runs(budget, now)) {

@@ -346,6 +346,11 @@ void Responder::refuse(std::uint32_t slot, Listener& listener, std::uint32_t row
     refusal.sequence.store(sequence);
     table_->refusals.store(sequence);
     (cause == wire::RefusalCause::rate ? budget.rate_failcnt : budget.failcnt).fetch_add(1);
+    const wire::Domain* domain = domain_of(listener);
+    if (cause == wire::RefusalCause::limit && domain != nullptr &&
+        class_of_slot(pending) == TrapClass::task) {
+        spend(*table_, leaves_of(*domain, pending).row, now, wire::RateSpends::asked);
+    }
     count_refusal(budget, now);
     send_error(listener.descriptor, pending.notification.id, static_cast<int>(budget.refuse_errno.load()));
     release(slot);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "grouping/compat.h"
+
 namespace gpcsup::grouping {
 
 struct DeclaredSetting {
@@ -24,6 +26,7 @@ struct DeclaredHierarchy {
     std::vector<std::string> controllers;
     std::vector<DeclaredGroup> groups;  // parents before children
     std::string location;
+    Compat compat = Compat::none;
 };
 
 using DeclaredTree = std::vector<DeclaredHierarchy>;

@@ -24,6 +24,14 @@ bool same_set(std::span<const std::string> left, std::span<const std::string> ri
     return left.size() == right.size() && std::is_permutation(left.begin(), left.end(), right.begin());
 }
 
+std::string other_compat(const Hierarchy& existing) {
+    return "hierarchy " + existing.name + " exists " +
+           (existing.compat == Compat::none
+                ? "without compat"
+                : "with compat \"" + std::string(name_of(existing.compat)) + "\"") +
+           ", and the rules by which its groups count cannot be changed";
+}
+
 }  // namespace
 
 Forest::Forest() {
@@ -59,11 +67,14 @@ base::Result<> Forest::check_controllers(std::span<const std::string> controller
 }
 
 base::Result<HierarchyId> Forest::create_hierarchy(std::string_view name,
-                                                   std::span<const std::string> controllers) {
+                                                   std::span<const std::string> controllers, Compat compat) {
     if (auto valid = check_hierarchy_name(name); !valid) {
         return base::pass(valid);
     }
     for (const Hierarchy* existing : hierarchies()) {
+        if (existing->name == name && existing->compat != compat) {
+            return base::refuse(EBUSY, other_compat(*existing), "remove it and make it anew");
+        }
         if (existing->name == name) {
             if (same_set(existing->controllers, controllers)) {
                 return existing->id;
@@ -81,8 +92,8 @@ base::Result<HierarchyId> Forest::create_hierarchy(std::string_view name,
                                         std::to_string(max_hierarchies) + " already");
     }
     const HierarchyId id{static_cast<std::uint32_t>(slot - hierarchies_.begin())};
-    open_hierarchy(
-        Hierarchy{id, std::string(name), {controllers.begin(), controllers.end()}, GroupId{next_group_++}});
+    open_hierarchy(Hierarchy{
+        id, std::string(name), {controllers.begin(), controllers.end()}, GroupId{next_group_++}, compat});
     return id;
 }
 

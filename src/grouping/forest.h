@@ -21,6 +21,7 @@
 #include "base/lasting_memory.h"
 #include "base/result.h"
 #include "base/sparse.h"
+#include "grouping/compat.h"
 #include "grouping/ids.h"
 
 namespace gpcsup::grouping {
@@ -57,6 +58,7 @@ struct Hierarchy {
     std::string name;
     std::vector<std::string> controllers;
     GroupId root;
+    Compat compat = Compat::none;
 };
 
 enum class Freezing : std::uint8_t { thawed, frozen };
@@ -65,10 +67,11 @@ class Forest {
   public:
     Forest();  // with the built-in hierarchy `unit`
 
-    // Hierarchies. Names: letters, digits, '.', '_', '-'. Same name with the same set is success (the
-    // existing one). EBUSY names the hierarchy that has a controller already; ENOSPC at max_hierarchies.
+    // Hierarchies. Names: letters, digits, '.', '_', '-'. Same name with the same set and compat is success
+    // (the existing one). EBUSY names the hierarchy that has a controller already; ENOSPC at max_hierarchies.
     base::Result<HierarchyId> create_hierarchy(std::string_view name,
-                                               std::span<const std::string> controllers);
+                                               std::span<const std::string> controllers,
+                                               Compat compat = Compat::none);
     base::Result<> remove_hierarchy(HierarchyId id);  // EBUSY when groups other than the root exist
     // Which groups keep a hierarchy from being removed or bound anew, dying ones with their holders, as a
     // sentence's end; empty = there is only the root.
@@ -115,6 +118,11 @@ class Forest {
     [[nodiscard]] std::string path(GroupId id) const;       // "/a/b"
     [[nodiscard]] std::string full_path(GroupId id) const;  // "HIERARCHY:/a/b"
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
+    // Books: where what is charged to a group counts as well. Its parent; none at a root, and in a hierarchy
+    // of 2006, where every group has its own books only.
+    [[nodiscard]] GroupId counted_above(GroupId id) const;
+    [[nodiscard]] bool counts_in(GroupId charged, GroupId group) const;
+    [[nodiscard]] Compat compat_of(GroupId id) const;  // its hierarchy's; none for a group that is not there
     // The top first, parents before their children.
     void for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const;
     // Without those that are dying: they were removed, and their name may be another one's by now.

@@ -73,6 +73,23 @@ bool Forest::is_within(GroupId id, GroupId ancestor) const {
     return false;
 }
 
+Compat Forest::compat_of(GroupId id) const {
+    const Group* at = group(id);
+    return at == nullptr ? Compat::none : hierarchies_[at->hierarchy.value]->compat;
+}
+
+GroupId Forest::counted_above(GroupId id) const {
+    const Group* at = group(id);
+    return at == nullptr || compat_of(id) == Compat::year_2006 ? GroupId{} : at->parent;
+}
+
+bool Forest::counts_in(GroupId charged, GroupId group) const {
+    while (charged != group && charged.value != 0) {
+        charged = counted_above(charged);
+    }
+    return charged == group;
+}
+
 void Forest::for_each_below(GroupId top, const std::function<void(const Group&)>& visit) const {
     std::vector<GroupId> waiting{top};
     while (!waiting.empty()) {

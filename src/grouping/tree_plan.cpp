@@ -10,13 +10,9 @@ namespace gpcsup::grouping {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> action_names = {"remove-group",
-                                                          "remove-hierarchy",
-                                                          "release-controllers",
-                                                          "rebind-hierarchy",
-                                                          "create-hierarchy",
-                                                          "create-group",
-                                                          "set"};
+constexpr std::array<std::string_view, 8> action_names = {
+    "remove-group",     "remove-hierarchy", "change-compat", "release-controllers",
+    "rebind-hierarchy", "create-hierarchy", "create-group",  "set"};
 
 const DeclaredHierarchy* find(const DeclaredTree& tree, std::string_view name) {
     const auto found = std::ranges::find(tree, name, &DeclaredHierarchy::name);
@@ -85,6 +81,12 @@ class Planner {
                 add({.action = TreeAction::create_hierarchy,
                      .hierarchy = wanted.name,
                      .controllers = wanted.controllers,
+                     .compat = wanted.compat,
+                     .location = wanted.location});
+            } else if (there->compat != wanted.compat) {
+                add({.action = TreeAction::change_compat,
+                     .hierarchy = wanted.name,
+                     .compat = wanted.compat,
                      .location = wanted.location});
             } else if (as_set(there->controllers) != as_set(wanted.controllers)) {
                 rebind(wanted, *there);
@@ -160,9 +162,10 @@ class Planner {
                       .path = group.path,
                       .location = group.location};
         const auto change = [&](const std::string& name, const std::string& to) {
-            const std::string* from = find(live, name);
-            if (from == nullptr ? to != default_of_(name) : to != *from) {
-                step.changes.push_back({name, from == nullptr ? default_of_(name) : *from, to});
+            const std::string* known = find(live, name);
+            const std::string from = known == nullptr ? default_of(wanted, group, name) : *known;
+            if (to != from) {
+                step.changes.push_back({name, from, to});
             }
         };
         for (const DeclaredSetting& setting : group.settings) {
@@ -172,13 +175,18 @@ class Planner {
             for (const DeclaredSetting& setting : old->settings) {
                 if (find(&group, setting.name) == nullptr && find(live, setting.name) != nullptr &&
                     !goes_with_its_controller(wanted, setting.name)) {
-                    change(setting.name, default_of_(setting.name));
+                    change(setting.name, default_of(wanted, group, setting.name));
                 }
             }
         }
         if (!step.changes.empty()) {
             add(std::move(step));
         }
+    }
+
+    [[nodiscard]] std::string default_of(const DeclaredHierarchy& hierarchy, const DeclaredGroup& group,
+                                         const std::string& setting) const {
+        return default_of_(hierarchy.compat, group.path, setting);
     }
 
     // Nobody resets what was set by a controller that the hierarchy gives away.
@@ -216,6 +224,16 @@ std::string in_list(const std::vector<std::string>& names) {
     return text;
 }
 
+std::string with_compat(Compat compat) {
+    return compat == Compat::none ? "without compat"
+                                  : "with compat = \"" + std::string(name_of(compat)) + "\"";
+}
+
+// There are two.
+Compat other(Compat compat) {
+    return compat == Compat::none ? Compat::year_2006 : Compat::none;
+}
+
 class Blockers {
   public:
     Blockers(const std::vector<TreeStep>& steps, const DeclaredTree& live, const OccupantsOf& occupants_of)
@@ -241,6 +259,13 @@ class Blockers {
                 case TreeAction::remove_hierarchy:
                     check_bare(step, "removed");
                     unbind(step.hierarchy);
+                    break;
+                case TreeAction::change_compat:
+                    block(step, "the hierarchy " + step.hierarchy + " exists " +
+                                    with_compat(other(step.compat)) + " and cannot come to be " +
+                                    with_compat(step.compat) +
+                                    ": what its groups have and are limited to was counted by other rules; "
+                                    "remove it first");
                     break;
                 case TreeAction::release_controllers:
                 case TreeAction::rebind_hierarchy:
@@ -337,7 +362,10 @@ std::string TreeStep::detail() const {
         case TreeAction::release_controllers:
         case TreeAction::rebind_hierarchy:
         case TreeAction::create_hierarchy:
-            return controllers.empty() ? "no controllers" : in_list(controllers);
+            return (controllers.empty() ? "no controllers" : in_list(controllers)) +
+                   (compat == Compat::none ? "" : "; " + with_compat(compat));
+        case TreeAction::change_compat:
+            return with_compat(compat);
         case TreeAction::set: {
             std::string text;
             for (const SettingChange& change : changes) {

@@ -17,6 +17,7 @@ namespace gpcsup::grouping {
 enum class TreeAction {  // in the order in which steps are taken
     remove_group,
     remove_hierarchy,
+    change_compat,        // none: it is refused, and here to be told of
     release_controllers,  // a hierarchy gives away what another one gets
     rebind_hierarchy,
     create_hierarchy,
@@ -37,6 +38,7 @@ struct TreeStep {
     std::string hierarchy;
     std::string path;                      // of groups
     std::vector<std::string> controllers;  // of hierarchies: those it will have
+    Compat compat = Compat::none;          // the same
     std::vector<SettingChange> changes;    // of set
     std::string location;                  // where it is declared; empty for what is taken away
 
@@ -44,7 +46,9 @@ struct TreeStep {
     [[nodiscard]] std::string detail() const;  // "numtasks.limit: 64 → 128"; for people
 };
 
-using DefaultOf = std::function<std::string(const std::string& attribute)>;
+// Of the group of this path in a hierarchy of that kind.
+using DefaultOf =
+    std::function<std::string(Compat compat, const std::string& path, const std::string& attribute)>;
 
 // In LIVE every group is listed, with the settings that are not the default.
 [[nodiscard]] std::vector<TreeStep> plan_tree(const DeclaredTree& previous, const DeclaredTree& next,

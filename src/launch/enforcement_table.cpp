@@ -199,6 +199,7 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     budget.rate_limit.store(wire::unlimited);
     budget.rate_began_ns.store(0);
     budget.rate_failcnt.store(0);
+    budget.rate_spends.store(static_cast<std::uint32_t>(wire::RateSpends::admitted));
     budget.recount_wanted.store(0);
     budget.recounted.store(0);
     budget.refused_in_second.store(0);
@@ -209,8 +210,10 @@ base::Result<BudgetRow> EnforcementClient::publish(const BudgetRequest& request)
     return BudgetRow(row);
 }
 
-void EnforcementClient::set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns) {
+void EnforcementClient::set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns,
+                                 wire::RateSpends spends) {
     wire::Budget& limited = budget(row);
+    limited.rate_spends.store(static_cast<std::uint32_t>(spends));
     if (limited.rate_limit.load() == count && limited.rate_window_ns.load() == window_ns) {
         return;
     }

@@ -90,7 +90,8 @@ class EnforcementClient {
     // that count. ENOSPC: the table is full. Publishing an existing (group, kind) changes its limit.
     base::Result<BudgetRow> publish(const BudgetRequest& request);
     // So many requests in such a window, wire::unlimited = any number. Another rate begins a new window.
-    void set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns);
+    void set_rate(BudgetRow row, std::uint64_t count, std::uint64_t window_ns,
+                  wire::RateSpends spends = wire::RateSpends::admitted);
     // So many of the row's are kept for it in the rows above, which are to be counted anew when that is more.
     void set_guarantee(BudgetRow row, std::uint64_t count);
     [[nodiscard]] bool has_guarantees() const { return guarantees_ > 0; }

@@ -6,6 +6,16 @@
 namespace gpcsup::processes {
 namespace {
 
+using grouping::GroupId;
+
+// In a place of a book: what groups used that were below this one and are gone. It is no process's place. Not
+// in `unit`, where groups go all the time and nobody asks for what one alone has used.
+constexpr std::uint32_t gone_below = 1u << 31;
+
+GroupId without_mark(GroupId place) {
+    return GroupId{place.value & ~gone_below};
+}
+
 CpuTime time_of(const Book& book) {
     return {.usage_ns = book.usage_ns,
             .user_ns = book.usage_ns - book.system_ns,
@@ -40,7 +50,8 @@ Books::Books(grouping::Forest& forest, SharedTable& shared) : forest_(forest), s
     }
 }
 
-// Groups that are not there (any more) stand for the root of their hierarchy, as in Forest::intern.
+// Groups that are not there (any more) stand for the root of their hierarchy, as in Forest::intern. What such
+// a mark was of is below the root, too.
 grouping::Places Books::sanitised(const grouping::Places& places) const {
     grouping::Places clean{};
     for (unsigned slot = 0; slot < grouping::max_hierarchies; ++slot) {
@@ -48,8 +59,10 @@ grouping::Places Books::sanitised(const grouping::Places& places) const {
         if (hierarchy == nullptr) {
             continue;
         }
-        const auto* group = forest_.group(places[slot]);
-        clean[slot] = group != nullptr && group->hierarchy.value == slot ? group->id : hierarchy->root;
+        const auto* group = forest_.group(without_mark(places[slot]));
+        const GroupId place =
+            group != nullptr && group->hierarchy.value == slot ? group->id : hierarchy->root;
+        clean[slot] = GroupId{place.value | (places[slot].value & gone_below)};
     }
     return clean;
 }
@@ -86,25 +99,36 @@ std::uint32_t Books::open(const grouping::Places& places) {
     return book;
 }
 
-const grouping::Places& Books::places(std::uint32_t book) const {
+grouping::Places Books::places(std::uint32_t book) const {
     assert(book < shared_.books_used);
-    return shared_.books[book].places;
+    grouping::Places places = shared_.books[book].places;
+    std::ranges::transform(places, places.begin(), without_mark);
+    return places;
 }
 
-grouping::GroupId Books::place(std::uint32_t book, grouping::HierarchyId hierarchy) const {
-    const grouping::GroupId place = places(book)[hierarchy.value];
+GroupId Books::place(std::uint32_t book, grouping::HierarchyId hierarchy) const {
+    const GroupId place = without_mark(shared_.books[book].places[hierarchy.value]);
     if (forest_.group(place) != nullptr) {
         return place;
     }
     const auto* known = forest_.hierarchy(hierarchy);
-    return known != nullptr ? known->root : grouping::GroupId{};
+    return known != nullptr ? known->root : GroupId{};
 }
 
-bool Books::is_within(std::uint32_t book, grouping::GroupId group, unsigned slot) const {
+bool Books::is_within(std::uint32_t book, GroupId group, unsigned slot) const {
     return forest_.is_within(place(book, grouping::HierarchyId{slot}), group);
 }
 
-bool Books::has(grouping::GroupId group) const {
+bool Books::is_own(std::uint32_t book, const grouping::Group& group) const {
+    return shared_.books[book].places[group.hierarchy.value] == group.id;
+}
+
+bool Books::counts_in(std::uint32_t book, const grouping::Group& group) const {
+    const bool flat = forest_.compat_of(group.id) == grouping::Compat::year_2006;
+    return flat ? is_own(book, group) : is_within(book, group.id, group.hierarchy.value);
+}
+
+bool Books::has(GroupId group) const {
     return std::any_of(shared_.books, shared_.books + shared_.books_used, [group](const Book& book) {
         return book.used != 0 && std::ranges::find(book.places, group) != std::end(book.places);
     });
@@ -135,7 +159,7 @@ void Books::charge_estimated(Transaction& transaction, std::uint32_t book, std::
     transaction.add(shared_.books[book].estimated_ns, estimated);
 }
 
-CpuTime Books::usage(grouping::GroupId group) const {
+CpuTime Books::usage(GroupId group) const {
     CpuTime sum;
     const auto* known = forest_.group(group);
     if (known == nullptr) {
@@ -143,6 +167,17 @@ CpuTime Books::usage(grouping::GroupId group) const {
     }
     for (std::uint32_t book = 0; book < shared_.books_used; ++book) {
         if (shared_.books[book].used != 0 && is_within(book, group, known->hierarchy.value)) {
+            sum += time_of(shared_.books[book]);
+        }
+    }
+    return sum;
+}
+
+CpuTime Books::own_usage(GroupId group) const {
+    CpuTime sum;
+    const auto* known = forest_.group(group);
+    for (std::uint32_t book = 0; known != nullptr && book < shared_.books_used; ++book) {
+        if (shared_.books[book].used != 0 && is_own(book, *known)) {
             sum += time_of(shared_.books[book]);
         }
     }
@@ -159,8 +194,8 @@ CpuTime Books::total() const {
     return sum;
 }
 
-std::unordered_map<grouping::GroupId, CpuTime> Books::usage_of_all(grouping::HierarchyId hierarchy) const {
-    std::unordered_map<grouping::GroupId, CpuTime> all;
+std::unordered_map<GroupId, CpuTime> Books::usage_of_all(grouping::HierarchyId hierarchy) const {
+    std::unordered_map<GroupId, CpuTime> all;
     for (std::uint32_t book = 0; book < shared_.books_used; ++book) {
         if (shared_.books[book].used == 0) {
             continue;
@@ -173,7 +208,7 @@ std::unordered_map<grouping::GroupId, CpuTime> Books::usage_of_all(grouping::Hie
     return all;
 }
 
-void Books::replace_place(std::uint32_t book, unsigned slot, grouping::GroupId by) {
+void Books::replace_place(std::uint32_t book, unsigned slot, GroupId by) {
     const auto known = by_places_.find(shared_.books[book].places);
     if (known != by_places_.end() && known->second == book) {
         by_places_.erase(known);
@@ -185,11 +220,11 @@ void Books::replace_place(std::uint32_t book, unsigned slot, grouping::GroupId b
     }
 }
 
-void Books::forget_group(grouping::GroupId group, grouping::GroupId parent) {
+void Books::forget_group(GroupId group, GroupId parent) {
     for (std::uint32_t book = 0; book < shared_.books_used; ++book) {
         for (unsigned slot = 0; shared_.books[book].used != 0 && slot < grouping::max_hierarchies; ++slot) {
-            if (shared_.books[book].places[slot] == group) {
-                replace_place(book, slot, parent);
+            if (without_mark(shared_.books[book].places[slot]) == group) {
+                replace_place(book, slot, slot == 0 ? parent : GroupId{parent.value | gone_below});
             }
         }
     }
@@ -198,7 +233,7 @@ void Books::forget_group(grouping::GroupId group, grouping::GroupId parent) {
 void Books::forget_hierarchy(grouping::HierarchyId hierarchy) {
     for (std::uint32_t book = 0; book < shared_.books_used; ++book) {
         if (shared_.books[book].used != 0 && shared_.books[book].places[hierarchy.value].value != 0) {
-            replace_place(book, hierarchy.value, grouping::GroupId{});
+            replace_place(book, hierarchy.value, GroupId{});
         }
     }
 }

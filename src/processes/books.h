@@ -6,10 +6,11 @@
 //  - the sums over all hierarchies are the same number, by construction;
 //  - a process that dies, a membership that retires, leaves its time where it was: books are not freed with
 //  their processes;
-//  - when a group is removed its books are rewritten to its parent: what is shown of any ancestor does not
-//  change. A book
-//    that thereby has the groups of another one, and that no process refers to, is merged into it. So there
-//    are never many more books than combinations of groups that exist;
+//  - when a group is removed its books are rewritten to its parent, as what groups that are gone used below
+//  it: what is
+//    shown of any ancestor does not change, nor does what its own processes used. A book that thereby has the
+//    groups of another one, and that no process refers to, is merged into it. So there are never many more
+//    books than combinations of groups that exist;
 //  - a book never decreases, and user + system = usage because only usage and system are kept.
 // A hierarchy made later finds the time of all processes that are in no group of it at its root. Books are in
 // the process table's shared memory and covered by its transactions.
@@ -43,10 +44,12 @@ class Books {
     // The book of this combination. When all are in use the book of the roots takes its place: the sum stays
     // right.
     std::uint32_t open(const grouping::Places& places);
-    [[nodiscard]] const grouping::Places& places(std::uint32_t book) const;
+    [[nodiscard]] grouping::Places places(std::uint32_t book) const;
     [[nodiscard]] grouping::GroupId place(std::uint32_t book, grouping::HierarchyId hierarchy) const;
     // Whether the book's time counts for the group (of the hierarchy with this number).
     [[nodiscard]] bool is_within(std::uint32_t book, grouping::GroupId group, unsigned slot) const;
+    // Whether it is among the group's own books, as those of its hierarchy are kept (Forest::counts_in).
+    [[nodiscard]] bool counts_in(std::uint32_t book, const grouping::Group& group) const;
 
     // Whether a book names this very group: it has, or had, a process.
     [[nodiscard]] bool has(grouping::GroupId group) const;
@@ -58,7 +61,8 @@ class Books {
     void charge(Transaction& transaction, std::uint32_t book, std::uint64_t usage, std::uint64_t system);
     void charge_estimated(Transaction& transaction, std::uint32_t book, std::uint64_t estimated);
 
-    [[nodiscard]] CpuTime usage(grouping::GroupId group) const;  // here and below
+    [[nodiscard]] CpuTime usage(grouping::GroupId group) const;      // here and below
+    [[nodiscard]] CpuTime own_usage(grouping::GroupId group) const;  // here, and never below
     [[nodiscard]] CpuTime total() const;
     // All groups of a hierarchy, each with what is below it: one pass for a screen that shows many.
     [[nodiscard]] std::unordered_map<grouping::GroupId, CpuTime> usage_of_all(
@@ -74,6 +78,7 @@ class Books {
 
   private:
     [[nodiscard]] grouping::Places sanitised(const grouping::Places& places) const;
+    [[nodiscard]] bool is_own(std::uint32_t book, const grouping::Group& group) const;
     void index(std::uint32_t book);
     void replace_place(std::uint32_t book, unsigned slot, grouping::GroupId by);
     void merge_if_double(std::uint32_t book);

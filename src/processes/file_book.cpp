@@ -30,7 +30,7 @@ std::uint64_t FileBook::count(GroupId group, const std::function<void()>& settle
             continue;
         }
         spread(description, witnessed->charged);
-        charged += forest_.is_within(witnessed->charged, group) ? 1 : 0;
+        charged += forest_.counts_in(witnessed->charged, group) ? 1 : 0;
     }
     return charged;
 }
@@ -40,7 +40,7 @@ void FileBook::list_members(GroupId group, const std::function<void()>& settle, 
     for (unsigned round = 0; round < rounds; ++round) {
         settle();
         std::vector<Process> fresh;
-        table_.for_each_member_below(group, [&](const Process& process) {
+        table_.for_each_counted(group, [&](const Process& process) {
             if (!listed.contains(process.pid)) {
                 fresh.push_back(process);
             }
@@ -127,7 +127,7 @@ void FileBook::list_witnesses(GroupId group, Entries& entries) {
         members.insert(entry.holder);
     }
     const Entries others = look_at_witnesses([&](const base::ProcessId& holder, GroupId charged) {
-        return !members.contains(holder) && forest_.is_within(charged, group);
+        return !members.contains(holder) && forest_.counts_in(charged, group);
     });
     entries.insert(entries.end(), others.begin(), others.end());
 }

@@ -22,9 +22,9 @@ class FileBook {
     FileBook(const grouping::Forest& forest, ProcessTable& table, sys::ProcFiles& proc, sys::OpenFiles& files)
         : forest_(forest), table_(table), proc_(proc), files_(files) {}
 
-    // Charged to the group and below, now. `settle` brings news of forks in, once before each look at who is
-    // a member. With fewer descriptors than `plenty`, their number is answer enough: never too low, and
-    // cheaper to have.
+    // Charged to the group, and to those below where they count in it, now. `settle` brings news of forks in,
+    // once before each look at who is a member. With fewer descriptors than `plenty`, their number is answer
+    // enough: never too low, and cheaper to have.
     [[nodiscard]] std::uint64_t count(grouping::GroupId group, const std::function<void()>& settle,
                                       std::uint64_t plenty = 0);
 

@@ -326,7 +326,7 @@ void ProcessTable::reparent(Process& process, pid_t parent) {
     link(row);
 }
 
-const grouping::Places& ProcessTable::places(const Process& process) const {
+grouping::Places ProcessTable::places(const Process& process) const {
     return index_->books.places(process.book);
 }
 
@@ -366,6 +366,18 @@ void ProcessTable::for_each_child(pid_t parent, const std::function<void(Process
     }
 }
 
+bool ProcessTable::reaches(Reach reach, std::uint32_t book, const grouping::Group& group) const {
+    switch (reach) {
+        case Reach::group:
+            return index_->books.place(book, group.hierarchy) == group.id;
+        case Reach::below:
+            return index_->books.is_within(book, group.id, group.hierarchy.value);
+        case Reach::counted:
+            return index_->books.counts_in(book, group);
+    }
+    __builtin_unreachable();
+}
+
 // Rows are gathered before any is visited: a visit may move a process into a book that comes later.
 void ProcessTable::visit_members(grouping::GroupId group, Reach reach, Condition condition,
                                  const std::function<void(Process&)>& visit) {
@@ -373,15 +385,12 @@ void ProcessTable::visit_members(grouping::GroupId group, Reach reach, Condition
     if (known == nullptr) {
         return;
     }
-    const unsigned slot = known->hierarchy.value;
     std::vector<std::pair<std::uint32_t, pid_t>> found;
     for (std::uint32_t book = 0; book < index_->book_members.size(); ++book) {
         if (index_->book_members[book] == 0) {
             continue;
         }
-        const bool meant = reach == Reach::below ? index_->books.is_within(book, group, slot)
-                                                 : index_->books.place(book, known->hierarchy) == group;
-        if (!meant) {
+        if (!reaches(reach, book, *known)) {
             continue;
         }
         for (std::uint32_t row = index_->book_members[book]; row != 0;
@@ -408,8 +417,13 @@ void ProcessTable::for_each_member_below(grouping::GroupId group,
     visit_members(group, Reach::below, Condition::alive, visit);
 }
 
-void ProcessTable::for_each_dead_below(grouping::GroupId group, const std::function<void(Process&)>& visit) {
-    visit_members(group, Reach::below, Condition::dead, visit);
+void ProcessTable::for_each_counted(grouping::GroupId group, const std::function<void(Process&)>& visit) {
+    visit_members(group, Reach::counted, Condition::alive, visit);
+}
+
+void ProcessTable::for_each_dead_counted(grouping::GroupId group,
+                                         const std::function<void(Process&)>& visit) {
+    visit_members(group, Reach::counted, Condition::dead, visit);
 }
 
 }  // namespace gpcsup::processes

@@ -42,7 +42,7 @@ class ProcessTable {
     void reparent(Process& process, pid_t parent);
 
     // The groups of a process, dead or alive.
-    [[nodiscard]] const grouping::Places& places(const Process& process) const;
+    [[nodiscard]] grouping::Places places(const Process& process) const;
     [[nodiscard]] grouping::GroupId place(const Process& process, grouping::HierarchyId hierarchy) const;
 
     [[nodiscard]] std::size_t size() const;                     // live processes
@@ -53,20 +53,23 @@ class ProcessTable {
     // given.
     void for_each_member(grouping::GroupId group, const std::function<void(Process&)>& visit);
     void for_each_member_below(grouping::GroupId group, const std::function<void(Process&)>& visit);
-    // The dead of the group and below that are not erased yet: tasks to the kernel until they are reaped.
-    void for_each_dead_below(grouping::GroupId group, const std::function<void(Process&)>& visit);
+    // Those who count in the group: of it alone where every group has its own books only, else of all below
+    // as well. And the dead who do and are not erased yet: tasks to the kernel until they are reaped.
+    void for_each_counted(grouping::GroupId group, const std::function<void(Process&)>& visit);
+    void for_each_dead_counted(grouping::GroupId group, const std::function<void(Process&)>& visit);
 
     [[nodiscard]] Books& books();
     [[nodiscard]] SharedTable& shared() { return *shared_; }  // for transactions of the ledger
 
   private:
     struct Index;
-    enum class Reach : std::uint8_t { group, below };
+    enum class Reach : std::uint8_t { group, below, counted };
     enum class Condition : std::uint8_t { alive, dead };
     ProcessTable(grouping::Forest& forest, base::Fd memfd, SharedTable* shared, pid_t root);
     void rebuild();
     void link(std::uint32_t row);
     void unlink(std::uint32_t row);
+    [[nodiscard]] bool reaches(Reach reach, std::uint32_t book, const grouping::Group& group) const;
     void visit_members(grouping::GroupId group, Reach reach, Condition condition,
                        const std::function<void(Process&)>& visit);
     [[nodiscard]] std::uint32_t row_of(const Process& process) const;

@@ -4,11 +4,11 @@ namespace gpcsup::processes {
 
 TaskCount TaskCounter::known(grouping::GroupId group) {
     TaskCount count;
-    table_.for_each_member_below(group, [&](const Process& process) {
+    table_.for_each_counted(group, [&](const Process& process) {
         count.tasks += process.threads;
         ++count.processes;
     });
-    table_.for_each_dead_below(group, [&](const Process& process) {
+    table_.for_each_dead_counted(group, [&](const Process& process) {
         if (process.has(process_was_zombie)) {
             ++count.tasks;
             ++count.processes;
@@ -20,7 +20,7 @@ TaskCount TaskCounter::known(grouping::GroupId group) {
 void TaskCounter::look(grouping::GroupId group, TrackingQuality quality, const Counted& counted) {
     if (quality == TrackingQuality::sampled) {
         std::vector<pid_t> members;
-        table_.for_each_member_below(group, [&](const Process& process) { members.push_back(process.pid); });
+        table_.for_each_counted(group, [&](const Process& process) { members.push_back(process.pid); });
         for (const pid_t member : members) {
             sweep_.run_below(member, sink_);
         }
@@ -38,8 +38,8 @@ void TaskCounter::look(grouping::GroupId group, TrackingQuality quality, const C
             counted(process, stat->threads);
         }
     };
-    table_.for_each_member_below(group, look_at);
-    table_.for_each_dead_below(group, look_at);
+    table_.for_each_counted(group, look_at);
+    table_.for_each_dead_counted(group, look_at);
 }
 
 TaskCount TaskCounter::exact(grouping::GroupId group, TrackingQuality quality) {

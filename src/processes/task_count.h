@@ -24,7 +24,8 @@ class TaskCounter {
     TaskCounter(ProcessTable& table, sys::ProcFiles& files, TrackerSink& sink)
         : table_(table), files_(files), sweep_(table, files), sink_(sink) {}
 
-    [[nodiscard]] TaskCount known(grouping::GroupId group);  // here and below, as last heard
+    // Of those who count in the group: here and below, or here alone where books are not hierarchical.
+    [[nodiscard]] TaskCount known(grouping::GroupId group);  // as last heard
     // Drain the tracker first if it is an exact one; then this is exact for the moment at which it was
     // called.
     [[nodiscard]] TaskCount exact(grouping::GroupId group, TrackingQuality quality);

@@ -22,9 +22,10 @@ units::TimePoint now() {
     return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
 }
 
-std::string default_of(const std::string& attribute) {
+std::string default_of(grouping::Compat compat, const std::string& path, const std::string& attribute) {
     auto row = controllers::find_attribute(attribute);
-    return row ? std::string((*row)->default_text) : std::string();
+    const auto level = path == "/" ? controllers::Level::root : controllers::Level::below;
+    return row ? std::string(controllers::default_of(**row, compat, level)) : std::string();
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -256,7 +257,7 @@ base::Result<> Applying::take_steps(std::vector<TreeStep> steps) {
 
 base::Result<> Applying::take(const TreeStep& step) {
     if (step.action == TreeAction::create_hierarchy) {
-        auto made = parts_.groups.create_hierarchy(step.hierarchy, step.controllers);
+        auto made = parts_.groups.create_hierarchy(step.hierarchy, step.controllers, step.compat);
         return made ? base::Result<>() : base::pass(made);
     }
     if (step.action == TreeAction::create_group) {
@@ -269,6 +270,8 @@ base::Result<> Applying::take(const TreeStep& step) {
     }
     const grouping::HierarchyId hierarchy = parts_.forest.group(*group)->hierarchy;
     switch (step.action) {
+        case TreeAction::change_compat:  // it has come to be there since the plan was made
+            return base::refuse(EBUSY, "hierarchy " + step.hierarchy + " exists with another compat");
         case TreeAction::remove_group:
             return parts_.groups.remove(*group);
         case TreeAction::remove_hierarchy:

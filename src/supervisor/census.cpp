@@ -229,6 +229,12 @@ processes::CpuTime Census::cpu_time(grouping::GroupId group) {
     return table_->books().usage(group);
 }
 
+processes::CpuTime Census::own_cpu_time(grouping::GroupId group) {
+    settle_when_due();
+    ledger_->sample_members(group);
+    return table_->books().own_usage(group);
+}
+
 std::unordered_map<grouping::GroupId, processes::CpuTime> Census::cpu_times(grouping::HierarchyId hierarchy) {
     settle_when_due();
     const std::uint64_t now = monotonic_now_ns();

@@ -78,6 +78,7 @@ class Census final : private processes::Observer, private processes::Origins {
                                                                       grouping::HierarchyId hierarchy);
     // CPU time here and below, sampled now.
     [[nodiscard]] processes::CpuTime cpu_time(grouping::GroupId group);
+    [[nodiscard]] processes::CpuTime own_cpu_time(grouping::GroupId group);  // here alone
     // Of all groups of a hierarchy, for a screen that shows many. In a crowd, clocks are read once a second
     // at most.
     [[nodiscard]] std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times(

@@ -31,6 +31,11 @@ class RegisteredAttributes final : public config::AttributeCatalogue {
         if (!value) {
             return base::pass(value);
         }
+        if ((*row)->kept == controllers::Kept::by_controller) {
+            return base::refuse(
+                EINVAL, std::string(attribute) + " is no setting of a file: it is done at run time",
+                fmt::format("gpcsup set HIERARCHY:PATH {}={}", attribute, controllers::format_value(*value)));
+        }
         return controllers::format_value(*value);
     }
     std::vector<std::string> names() const override {
@@ -55,7 +60,7 @@ std::string location_of(const config::Location& place) {
 
 grouping::DeclaredHierarchy taken_over(const config::HierarchyDeclaration& declared) {
     grouping::DeclaredHierarchy hierarchy{
-        declared.name, declared.controllers, {}, location_of(declared.place)};
+        declared.name, declared.controllers, {}, location_of(declared.place), declared.compat};
     if (!declared.release_agent.empty()) {
         hierarchy.groups.push_back(
             {"/", {{"group.release_agent", declared.release_agent}}, location_of(declared.place)});

@@ -81,6 +81,7 @@ Json to_json(const grouping::DeclaredTree& tree) {
         }
         list.push_back({{"name", hierarchy.name},
                         {"controllers", hierarchy.controllers},
+                        {"compat", grouping::name_of(hierarchy.compat)},
                         {"groups", groups},
                         {"location", hierarchy.location}});
     }
@@ -98,6 +99,7 @@ Json to_json(const std::vector<Rule>& rules) {
 base::Result<grouping::DeclaredTree> tree_from_json(const Json& json) {
     return read_list<grouping::DeclaredTree>(json, "the declared hierarchies", [](const Json& one) {
         DeclaredHierarchy hierarchy{one.at("name"), one.at("controllers"), {}, one.value("location", "")};
+        hierarchy.compat = grouping::compat_named(one.value("compat", "")).value_or(grouping::Compat::none);
         for (const Json& group : one.at("groups")) {
             hierarchy.groups.push_back(group_from_json(group));
         }

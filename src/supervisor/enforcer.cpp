@@ -33,8 +33,7 @@ Enforcer::Enforcer(EventLoop& loop, KeeperLink& keeper, Census& census, grouping
 
 base::Result<> Enforcer::open() {
     const auto parent_of = [this](launch::GroupKey key) -> launch::GroupKey {
-        const grouping::Group* group = forest_.group(GroupId{key});
-        return group == nullptr ? 0 : group->parent.value;
+        return forest_.counted_above(GroupId{key}).value;
     };
     base::Fd kept = keeper_.take(wire::KeepClass::enforcement_table);
     bool adopted = static_cast<bool>(kept);
@@ -161,9 +160,10 @@ base::Result<> Enforcer::publish(GroupId group, wire::BudgetKind kind, std::uint
     return {};
 }
 
-void Enforcer::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns) {
+void Enforcer::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                             wire::RateSpends spends) {
     if (auto row = client_->find(group.value, wire::BudgetKind::tasks)) {
-        client_->set_rate(*row, count, window_ns);
+        client_->set_rate(*row, count, window_ns, spends);
     }
 }
 

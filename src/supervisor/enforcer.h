@@ -34,7 +34,8 @@ class Enforcer {
                            int refuse_errno, std::uint64_t barrier = wire::unlimited);
     [[nodiscard]] controllers::Host::Waters file_waters(grouping::GroupId group);
     void keep_file_waters(grouping::GroupId group, const controllers::Host::Waters& waters);
-    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns);
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                       wire::RateSpends spends);
     void set_guarantee(grouping::GroupId group, std::uint64_t count);
     [[nodiscard]] std::uint64_t fork_rate_failcnt(grouping::GroupId group);
     void retire(grouping::GroupId group, wire::BudgetKind kind);

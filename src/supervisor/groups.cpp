@@ -65,6 +65,7 @@ void Groups::restore_forest(const journal::States& states) {
         recorded.name = body.value("name", "");
         recorded.controllers = body.value("controllers", std::vector<std::string>());
         recorded.root = GroupId{body.value("root", 0u)};
+        recorded.compat = grouping::compat_named(body.value("compat", "")).value_or(grouping::Compat::none);
         return forest_.restore_hierarchy(recorded);
     });
     each_record(states, "group/", chronicle_, [&](const std::string& number, const Json& body) {
@@ -125,10 +126,11 @@ void Groups::settle_placements(const journal::States& states, grouping::Populati
 // --------------------------------------------------------------------------------------------------------------
 
 base::Result<HierarchyId> Groups::create_hierarchy(const std::string& name,
-                                                   std::span<const std::string> controllers) {
+                                                   std::span<const std::string> controllers,
+                                                   grouping::Compat compat) {
     const grouping::Hierarchy* before = forest_.find_hierarchy(name);
     const bool existed = before != nullptr && before->name == name;
-    auto id = controllers_.create_hierarchy(name, controllers);
+    auto id = controllers_.create_hierarchy(name, controllers, compat);
     if (id && !existed) {
         if (hierarchy_created_) {
             hierarchy_created_(*id);
@@ -394,11 +396,14 @@ void Groups::abandon(std::uint64_t intent) {
 // ---------------------------------------------------------------------------------------------------------------
 
 void Groups::write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_view event) {
-    chronicle_.state(event, hierarchy_key(hierarchy.id),
-                     {{"hierarchy", hierarchy.name},
-                      {"name", hierarchy.name},
-                      {"controllers", hierarchy.controllers},
-                      {"root", hierarchy.root.value}});
+    Json body = {{"hierarchy", hierarchy.name},
+                 {"name", hierarchy.name},
+                 {"controllers", hierarchy.controllers},
+                 {"root", hierarchy.root.value}};
+    if (hierarchy.compat != grouping::Compat::none) {
+        body["compat"] = grouping::name_of(hierarchy.compat);
+    }
+    chronicle_.state(event, hierarchy_key(hierarchy.id), body);
 }
 
 void Groups::write_group(GroupId id, std::string_view event) {

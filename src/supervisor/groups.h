@@ -32,7 +32,8 @@ class Groups final : public grouping::PlacementLog {
     void settle_placements(const journal::States& states, grouping::Population& population);
 
     base::Result<grouping::HierarchyId> create_hierarchy(const std::string& name,
-                                                         std::span<const std::string> controllers);
+                                                         std::span<const std::string> controllers,
+                                                         grouping::Compat compat = grouping::Compat::none);
     base::Result<> remove_hierarchy(grouping::HierarchyId id);
     base::Result<> rebind_hierarchy(grouping::HierarchyId id, std::span<const std::string> controllers);
     // `full_path` is HIERARCHY:/a/b. The missing parents are made only with `parents`. What is made belongs

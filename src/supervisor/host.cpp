@@ -16,15 +16,24 @@ namespace gpcsup::supervisor {
 
 using grouping::GroupId;
 
+namespace {
+
+controllers::Host::CpuTime time_of(const processes::CpuTime& time) {
+    return {time.usage_ns, time.user_ns, time.system_ns, time.estimated_ns};
+}
+
+}  // namespace
+
 // The limits are taken before gpcsupd raises any of its own: what it starts has them.
 MachineHost::MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census,
-                         const processes::ThreadsApart& threads, PastLimits& past_limits,
+                         const processes::ThreadsApart& threads, PastLimits& past_limits, GroupNotes& notes,
                          std::string reader_program)
     : loop_(loop),
       forest_(forest),
       census_(census),
       threads_(threads),
       past_limits_(past_limits),
+      notes_(notes),
       memory_(std::move(reader_program)) {
     for (std::size_t resource = 0; resource < start_limits_.size(); ++resource) {
         const auto limit = sys::own_limit(static_cast<int>(resource));
@@ -97,8 +106,11 @@ base::Result<base::CpuList> MachineHost::affinity(base::ProcessId process) {
 }
 
 controllers::Host::CpuTime MachineHost::cpu_time(GroupId group) {
-    const processes::CpuTime time = census_.cpu_time(group);
-    return {time.usage_ns, time.user_ns, time.system_ns, time.estimated_ns};
+    return time_of(census_.cpu_time(group));
+}
+
+controllers::Host::CpuTime MachineHost::own_cpu_time(GroupId group) {
+    return time_of(census_.own_cpu_time(group));
 }
 
 controllers::Host::TaskCount MachineHost::task_count(GroupId group) {
@@ -111,8 +123,9 @@ base::Result<> MachineHost::publish_budget(GroupId group, wire::BudgetKind kind,
     return enforcer_->publish(group, kind, limit, refuse_errno);
 }
 
-void MachineHost::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns) {
-    enforcer_->set_fork_rate(group, count, window_ns);
+void MachineHost::set_fork_rate(GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                                wire::RateSpends spends) {
+    enforcer_->set_fork_rate(group, count, window_ns, spends);
 }
 
 void MachineHost::set_guarantee(GroupId group, std::uint64_t count) {
@@ -177,8 +190,9 @@ std::uint64_t MachineHost::file_count(GroupId group) {
     return files_->count(group);
 }
 
-base::Result<> MachineHost::publish_files(GroupId group, std::uint64_t barrier, std::uint64_t limit) {
-    return enforcer_->publish(group, wire::BudgetKind::files, limit, EMFILE, barrier);
+base::Result<> MachineHost::publish_files(GroupId group, std::uint64_t barrier, std::uint64_t limit,
+                                          int refuse_errno) {
+    return enforcer_->publish(group, wire::BudgetKind::files, limit, refuse_errno, barrier);
 }
 
 controllers::Host::Waters MachineHost::file_waters(GroupId group) {

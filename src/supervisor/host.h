@@ -7,6 +7,7 @@
 #include "controllers/controller.h"
 #include "supervisor/census.h"
 #include "supervisor/event_loop.h"
+#include "supervisor/group_notes.h"
 #include "supervisor/memory_sampler.h"
 #include "supervisor/past_limits.h"
 
@@ -20,7 +21,8 @@ class PageMoves;
 class MachineHost final : public controllers::Host {
   public:
     MachineHost(EventLoop& loop, grouping::Forest& forest, Census& census,
-                const processes::ThreadsApart& threads, PastLimits& past_limits, std::string reader_program);
+                const processes::ThreadsApart& threads, PastLimits& past_limits, GroupNotes& notes,
+                std::string reader_program);
     void set_enforcer(Enforcer& enforcer) { enforcer_ = &enforcer; }
     void set_files(FileService& files) { files_ = &files; }
     void set_page_moves(PageMoves& moves) { page_moves_ = &moves; }
@@ -54,10 +56,21 @@ class MachineHost final : public controllers::Host {
     base::Result<> set_affinity(const base::ThreadId& thread, const base::CpuList& cpus) override;
     base::Result<base::CpuList> affinity(const base::ThreadId& thread) override;
     CpuTime cpu_time(grouping::GroupId group) override;
+    CpuTime own_cpu_time(grouping::GroupId group) override;
+    void remember(grouping::GroupId group, std::string_view controller, std::string_view text) override {
+        notes_.set(group, controller, text);
+    }
+    void forget(grouping::GroupId group, std::string_view controller) override {
+        notes_.erase(group, controller);
+    }
+    std::optional<std::string> remembered(grouping::GroupId group, std::string_view controller) override {
+        return notes_.find(group, controller);
+    }
     TaskCount task_count(grouping::GroupId group) override;
     base::Result<> publish_budget(grouping::GroupId group, wire::BudgetKind kind, std::uint64_t limit,
                                   int refuse_errno) override;
-    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override;
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                       wire::RateSpends spends) override;
     void set_guarantee(grouping::GroupId group, std::uint64_t count) override;
     std::uint64_t fork_rate_failcnt(grouping::GroupId group) override;
     void retire_budget(grouping::GroupId group, wire::BudgetKind kind) override;
@@ -77,8 +90,8 @@ class MachineHost final : public controllers::Host {
     void thaw(grouping::GroupId group) override;
     bool stands_still(grouping::GroupId group) override;
     std::uint64_t file_count(grouping::GroupId group) override;
-    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
-                                 std::uint64_t limit) override;
+    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier, std::uint64_t limit,
+                                 int refuse_errno) override;
     Waters file_waters(grouping::GroupId group) override;
     void keep_file_waters(grouping::GroupId group, const Waters& waters) override;
     void files_leave(const processes::Process& process, grouping::GroupId from) override;
@@ -105,6 +118,7 @@ class MachineHost final : public controllers::Host {
     Census& census_;
     const processes::ThreadsApart& threads_;
     PastLimits& past_limits_;
+    GroupNotes& notes_;
     LimitSet start_limits_;
     MemorySampler memory_;
     Enforcer* enforcer_ = nullptr;

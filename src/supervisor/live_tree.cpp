@@ -31,7 +31,8 @@ grouping::DeclaredTree live_tree(const grouping::Forest& forest,
         if (hierarchy->id == Placing::unit_hierarchy) {
             continue;
         }
-        grouping::DeclaredHierarchy written{hierarchy->name, hierarchy->controllers, {}, ""};
+        grouping::DeclaredHierarchy written{
+            hierarchy->name, hierarchy->controllers, {}, "", hierarchy->compat};
         forest.for_each_living_below(hierarchy->root, [&](const grouping::Group& group) {
             grouping::DeclaredGroup one{forest.path(group.id), {}, ""};
             for (const controllers::SettingText& setting : controllers.settings_of(group.id)) {

@@ -356,6 +356,7 @@ base::Result<control::Handler::Properties> Requests::hierarchy_properties(Text n
     const grouping::Group& root = *own_.forest_.group(hierarchy.root);
     return Properties{{"Name", hierarchy.name},
                       {"Controllers", fmt::format("{}", fmt::join(hierarchy.controllers, " "))},
+                      {"Compat", std::string(grouping::name_of(hierarchy.compat))},
                       {"Groups", std::to_string(root.descendants + 1)},
                       {"Processes", std::to_string(root.processes_below())}};
 }

@@ -57,7 +57,8 @@ class Requests final : public control::Handler {
                     control::Reply reply) override;
     Json attach(const control::Caller& caller, Names what, Names groups, Text scope,
                 control::Refused refused) override;
-    base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
+    base::Result<> create_hierarchy(const control::Caller& caller, Text name, Names controllers,
+                                    Text compat) override;
     base::Result<> remove_hierarchy(const control::Caller& caller, Text name) override;
     base::Result<> rebind_hierarchy(const control::Caller& caller, Text name, Names controllers) override;
     base::Result<> create_group(const control::Caller& caller, Text group, Text how) override;

@@ -23,6 +23,18 @@ grouping::Manage kind_of(std::string_view attribute) {
     return flag ? grouping::Manage::set_flag : grouping::Manage::set_limit;
 }
 
+// How far a setting came before it failed.
+enum class Stage : std::uint8_t { understood, carried_out };
+
+// The caller had the right, so no errno says that he had not. What a controller refuses, with whatever errno
+// of the kernel's, was tried and did not work; the event has the errno.
+std::unexpected<base::Error> as_answer(const base::Error& error, Stage stage) {
+    if (stage == Stage::carried_out) {
+        return base::refuse(error.code == EBUSY ? EBUSY : EIO, error.message());
+    }
+    return base::refuse(error.code == EACCES ? EINVAL : error.code, error.message());
+}
+
 }  // namespace
 
 base::Result<> Requests::may_manage(const Caller& caller, GroupId group, grouping::Manage what) const {
@@ -60,12 +72,17 @@ base::Result<grouping::HierarchyId> Requests::hierarchy_named(Text name) const {
     return found->id;
 }
 
-base::Result<> Requests::create_hierarchy(const Caller& caller, Text name, Names controllers) {
+base::Result<> Requests::create_hierarchy(const Caller& caller, Text name, Names controllers, Text compat) {
     if (auto allowed = may_change(caller, "create hierarchies"); !allowed) {
         return allowed;
     }
+    const auto rules = grouping::compat_named(compat);
+    if (!rules) {
+        return base::refuse(EINVAL, "there is no compat \"" + std::string(compat) + "\"",
+                            "it is \"2006\", or left out for today's rules");
+    }
     own_.census_->take_news();
-    auto made = own_.groups_->create_hierarchy(std::string(name), controllers);
+    auto made = own_.groups_->create_hierarchy(std::string(name), controllers, *rules);
     if (!made) {
         return base::pass(made);
     }
@@ -128,13 +145,18 @@ base::Result<> Requests::set(const Caller& caller, Text group,
         }
         texts.push_back({name, value});
     }
-    auto done = own_.groups_->set(*found, texts);
+    auto done = own_.controllers_->parse(*found, texts);
+    const Stage stage = done ? Stage::carried_out : Stage::understood;
+    if (done) {
+        done = own_.groups_->set(*found, texts);
+    }
     if (!done) {
         supervisor::Json names = supervisor::Json::array();
         for (const auto& [name, value] : settings) {
             names.push_back(name + "=" + value);
         }
         refused("refused-set", caller, *found, done.error(), {{"settings", names}});
+        return as_answer(done.error(), stage);
     }
     return done;
 }

@@ -206,6 +206,9 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     request.privileges =
         unit.no_new_privileges ? launch::Privileges::no_new : launch::Privileges::as_they_are;
     request.init_pid = parts_.here.init_pid;
+    if (auto possible = parts_.controllers.can_start(*places); !possible) {
+        return base::pass(possible);
+    }
     const controllers::Birth birth = parts_.controllers.birth(*places);
     request.affinity = birth.affinity;
     request.memory_mode = static_cast<std::uint32_t>(birth.memory_mode);

@@ -125,6 +125,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     processes::ThreadsApart threads_{forest_};
     std::unique_ptr<Census> census_;
     std::unique_ptr<PastLimits> past_limits_;
+    std::unique_ptr<GroupNotes> notes_;
     std::unique_ptr<MachineHost> host_;
     base::CpuList online_;  // as last seen
     base::CpuList online_nodes_;

@@ -102,7 +102,8 @@ base::Result<> Supervisor::open_forest() {
     census_ = std::make_unique<Census>(*loop_, keeper_, forest_, static_cast<CensusNews&>(*this));
     past_limits_ = std::make_unique<PastLimits>(*chronicle_);
     past_limits_->restore(recorded_);
-    host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, threads_, *past_limits_,
+    notes_ = std::make_unique<GroupNotes>(*chronicle_);
+    host_ = std::make_unique<MachineHost>(*loop_, forest_, *census_, threads_, *past_limits_, *notes_,
                                           here_.program(wire::reader_program));
     online_ = host_->online_cpus();
     online_nodes_ = host_->online_nodes();
@@ -114,6 +115,7 @@ base::Result<> Supervisor::open_forest() {
     placing_ = std::make_unique<Placing>(forest_, *groups_, rules_, *chronicle_);
     placing_->restore(recorded_);
     groups_->restore_forest(recorded_);
+    notes_->restore(recorded_, forest_);
     groups_->on_hierarchy_created([this](grouping::HierarchyId hierarchy) {
         census_->table().for_each([hierarchy](processes::Process& process) {
             process.placed_by[hierarchy.value] = grouping::placed_by_nobody;
@@ -256,7 +258,7 @@ base::Result<> Supervisor::restore_groups() {
 
 base::Result<> Supervisor::declare_groups() {
     for (const grouping::DeclaredHierarchy& declared : configuration_.hierarchies()) {
-        auto hierarchy = groups_->create_hierarchy(declared.name, declared.controllers);
+        auto hierarchy = groups_->create_hierarchy(declared.name, declared.controllers, declared.compat);
         if (!hierarchy) {
             configuration_.add_problem(declared.location + ": " + hierarchy.error().message());
             continue;

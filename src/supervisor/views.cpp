@@ -19,6 +19,10 @@ std::string_view state_of(const grouping::Group& group) {
     return group.dying ? "dying" : "live";
 }
 
+Json compat_json(const grouping::Hierarchy& hierarchy) {
+    return hierarchy.compat == grouping::Compat::none ? Json() : Json(grouping::name_of(hierarchy.compat));
+}
+
 template <class... Kinds>
 struct Overloaded : Kinds... {
     using Kinds::operator()...;
@@ -170,6 +174,7 @@ Views::Answer Views::tree(const control::Caller& caller, std::string_view name) 
         if (name.empty() || hierarchy == from_.forest.find_hierarchy(name)) {
             list.push_back({{"name", hierarchy->name},
                             {"controllers", hierarchy->controllers},
+                            {"compat", compat_json(*hierarchy)},
                             {"root", group_tree(caller, hierarchy->root, commands)}});
         }
     }
@@ -231,6 +236,7 @@ Views::Answer Views::hierarchies() {
         const grouping::Group& root = *from_.forest.group(hierarchy->root);
         list.push_back({{"name", hierarchy->name},
                         {"controllers", hierarchy->controllers},
+                        {"compat", compat_json(*hierarchy)},
                         {"groups", root.descendants + 1},
                         {"dying", from_.forest.group_count(hierarchy->id) - root.descendants - 1},
                         {"processes", root.processes_below()}});
@@ -294,6 +300,7 @@ Views::Answer Views::describe(std::string_view what) {
                         {"unit", one.unit},
                         {"access", one.access == controllers::Access::read_only ? "read" : "write"},
                         {"default", one.default_text},
+                        {"default_2006", one.default_of_2006.empty() ? Json() : Json(one.default_of_2006)},
                         {"help", one.help},
                         {"completion", one.completion}});
     }

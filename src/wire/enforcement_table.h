@@ -23,7 +23,7 @@
 
 namespace gpcsup::wire {
 
-inline constexpr std::uint32_t enforcement_version = 2;
+inline constexpr std::uint32_t enforcement_version = 3;
 inline constexpr std::uint32_t budget_count = 4096;
 inline constexpr std::uint32_t domain_count = 4096;
 inline constexpr std::uint32_t override_count = 4096;
@@ -62,6 +62,9 @@ enum class BudgetKind : std::uint32_t {
     count_
 };
 
+// What costs a part of a rate: what is let in, or whatever was asked for and the rate itself did not refuse.
+enum class RateSpends : std::uint32_t { admitted, asked };
+
 struct Budget {                          // one limit on one group
     std::atomic<std::uint32_t> key;      // 0 = free; else the GroupId's number (for diagnostics)
     std::atomic<std::uint32_t> parent;   // row of the nearest ancestor budget of the same kind, or no_row
@@ -87,6 +90,8 @@ struct Budget {                          // one limit on one group
     std::atomic<std::uint64_t> rate_began_ns;  // gpc-enforce; gpcsupd writes 0 with a new rate: no window
     std::atomic<std::uint64_t> rate_used;      // gpc-enforce: let in since then
     std::atomic<std::uint64_t> rate_failcnt;   // gpc-enforce: refusals because of the rate
+    std::atomic<std::uint32_t> rate_spends;    // RateSpends
+    std::atomic<std::uint32_t> reserved;
 };
 
 struct Domain {                      // where a listener's processes are: one budget row a class and a kind

@@ -1,6 +1,7 @@
 """Hierarchies at run time, groups, delegation and removal, seen from outside; the documented examples of the original."""
 
 import contextlib
+import errno
 import json
 import os
 import pwd
@@ -357,6 +358,55 @@ class Groups(GroupCase):
         self.run_gpcsup("set", "compute:/a", "group.owner=none")
         self.assertEqual("none", self.get("compute:/a", "group.owner"))
         self.refused("set", "compute:/a", "group.owner=no-such-user", status=4, says="there is no user")
+
+    def test_how_a_setting_is_refused(self):
+        """1: a controller was asked, and said no, with whatever errno. 5 is for rights, 64 for slips, 4 for what is not there."""
+        config = """[hierarchy.compute]\ncontrollers = ["cpuset", "memset", "numfiles", "freezer"]
+[hierarchy.tenant]\ncontrollers = ["numtasks", "cpuacct"]\n"""
+        cpu = max(os.sched_getaffinity(0))
+        self.start(config=config)
+        self.run_gpcsup("group", "create", "-p", "compute:/a/below", "compute:/b", "tenant:/acme")
+        self.run_gpcsup("set", "compute:/a", f"cpuset.cpus={cpu}")
+        self.run_gpcsup("set", "compute:/a/below", f"cpuset.cpus={cpu}")
+        self.run_gpcsup("set", "compute:/b", "numfiles.barrier=10", "numfiles.limit=20")
+        self.run_gpcsup("set", "tenant:/acme", "numtasks.limit=5")
+        failed = (  # the errno of each is in its event
+            ("compute:/a", "cpuset.cpus=1000", "CPU 1000 is not in its parent compute:/", errno.EACCES),
+            ("compute:/a/below", "cpuset.cpu_exclusive=true", "its parent compute:/a is not exclusive", errno.EACCES),
+            ("compute:/", f"cpuset.cpus={cpu}", "is the machine's and cannot be set", errno.EACCES),
+            ("compute:/b", "memset.mems=1000", "node 1000 is not in its parent", errno.EINVAL),
+            ("compute:/b", "numfiles.limit=5", "must not be above numfiles.limit (5)", errno.EINVAL),
+            ("compute:/", "freezer.state=frozen", "the root of a hierarchy", errno.EINVAL),
+            ("tenant:/", "numtasks.min_shares=5", "the root is no part of another group", errno.EACCES),
+            ("tenant:/acme", "numtasks.max_shares=101", "is more than all of the parent's", errno.EINVAL),
+            ("tenant:/acme", "group.release_agent=/bin/true", "is the whole hierarchy's", errno.EINVAL),
+        )
+        for group, setting, sentence, _ in failed:
+            self.refused("set", group, setting, status=1, says=sentence)
+        self.run_gpcsup("set", "compute:/b", f"cpuset.cpus={cpu}")
+        self.refused("set", "compute:/b", "cpuset.cpu_exclusive=true", status=1, says="would be shared with compute:/a")
+        if len(os.sched_getaffinity(0)) > 1:
+            other = min(os.sched_getaffinity(0))
+            self.refused("set", "compute:/a", f"cpuset.cpus={other}", status=1, says=f"compute:/a/below still has CPU {cpu}")
+        slips = (("compute:/a", "cpuset.cpus=3-1", "expected a list of CPUs"), ("tenant:/acme", "numtasks.limit=many", 'or "max"'),
+                 ("tenant:/acme", "numtasks.current=5", "can only be read"), ("compute:/a", "numtasks.limit=5", "not bound to hierarchy compute"))
+        for group, setting, sentence in slips:
+            self.refused("set", group, setting, status=64, says=sentence)
+        for group, setting in (("tenant:/none", "numtasks.limit=5"), ("tenant:/acme", "numtasks.limt=5")):
+            self.refused("set", group, setting, status=4)
+        events = [json.loads(line) for line in self.run_gpcsup("events", "--json").stdout.splitlines()]
+        told = [(event["group"], *event["settings"], event["errno"]) for event in events if event["event"] == "refused-set"]
+        for group, setting, _, code in failed:
+            self.assertIn((group, setting, code), told)
+        self.assertEqual(5, self.get("tenant:/acme", "numtasks.limit"))
+        if os.getuid() == 0 and not self.user:
+            for directory in (self.supervisor.directory, self.supervisor.runtime):
+                directory.chmod(0o755)
+            stranger = pwd.getpwnam(harness.ORDINARY).pw_uid
+            denied = subprocess.run([harness.BIN / "gpcsup", "--runtime", self.supervisor.runtime, "set", "tenant:/acme", "numtasks.limit=6"],
+                                    env=self.supervisor.environ(), user=stranger, group=stranger, extra_groups=[],
+                                    capture_output=True, text=True, timeout=60)
+            self.assertEqual(5, denied.returncode, denied.stderr)
 
     def test_a_group_that_removes_itself(self):
         supervisor = self.start()

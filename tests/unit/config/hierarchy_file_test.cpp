@@ -85,8 +85,11 @@ TEST_CASE("every slip of the configuration has its own message, at its place") {
          "\"numtasks\"?"},
         {"[hierarchy.tenant]\ncontrollers = \"numtasks\"\n", "expected a list, as in controllers = ["},
         {"[hierarchy.tenant]\ncontrollers = [5]\n", "name of a controller in quotes"},
-        {"[hierarchy.tenant]\ncompat = \"2006\"\n",
-         "2:1: hierarchy.tenant.compat: the books and errnos of 2006 are not supported yet"},
+        {"[hierarchy.tenant]\ncompat = 2006\n",
+         "2:10: hierarchy.tenant.compat: write compat = \"2006\", in quotes"},
+        {"[hierarchy.tenant]\ncompat = \"2007\"\n", "2:10: hierarchy.tenant.compat: write compat = \"2006\""},
+        {"[hierarchy.tenant]\ncompat = \"\"\n", "today's need no such line"},
+        {"[hierarchy.tenant]\ncompatt = \"2006\"\n", "did you mean \"compat\"?"},
         {"[hierarchy.unit]\n", "the hierarchy \"unit\" is built in"},
         {"[hierarchy.\"a b\"]\n", "'a b' cannot name a hierarchy; letters, digits"},
         {"[hierarchy.\"..\"]\n", "'..' cannot name a hierarchy"},
@@ -116,6 +119,15 @@ TEST_CASE("what groups may be called at run time, the file may call them") {
     CHECK(file.problems.empty());
     REQUIRE(file.hierarchies.size() == 1);
     CHECK(file.hierarchies[0].groups.at(0).path == "/by hand/a:b");
+}
+
+TEST_CASE("a hierarchy of 2006 says so") {
+    const HierarchyFile file =
+        read_hierarchies("gpcsup.toml", "[hierarchy.old]\ncompat = \"2006\"\n[hierarchy.new]\n", &catalogue);
+    CHECK(file.problems.empty());
+    REQUIRE(file.hierarchies.size() == 2);
+    CHECK(file.hierarchies[0].compat == grouping::Compat::year_2006);
+    CHECK(file.hierarchies[1].compat == grouping::Compat::none);
 }
 
 TEST_CASE("what is good beside something bad is kept") {

@@ -68,6 +68,7 @@ grouping::DeclaredTree tree(Dice& dice) {
             continue;
         }
         grouping::DeclaredHierarchy hierarchy{name, {}, {}, ""};
+        hierarchy.compat = dice.one_in(3) ? grouping::Compat::year_2006 : grouping::Compat::none;
         if (all.empty()) {
             hierarchy.controllers = {"cpuset", "numtasks", "sample"};
         }
@@ -117,7 +118,7 @@ bool same(const HierarchyFile& file, const grouping::DeclaredTree& all) {
     for (const auto& expected : all) {
         const auto found = std::ranges::find(file.hierarchies, expected.name, &HierarchyDeclaration::name);
         if (found == file.hierarchies.end() || found->controllers != expected.controllers ||
-            found->groups.size() != expected.groups.size()) {
+            found->compat != expected.compat || found->groups.size() != expected.groups.size()) {
             return false;
         }
         for (const auto& group : expected.groups) {

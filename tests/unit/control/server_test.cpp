@@ -52,7 +52,7 @@ class Forgetful final : public control::Handler {
     Json thaw(const Caller&, Text) override { return no(); }
     void wait_group(const Caller&, Text, Text, std::uint64_t, control::Reply) override {}
     Json attach(const Caller&, Names, Names, Text, control::Refused) override { return no(); }
-    base::Result<> create_hierarchy(const Caller&, Text, Names) override { return no(); }
+    base::Result<> create_hierarchy(const Caller&, Text, Names, Text) override { return no(); }
     base::Result<> remove_hierarchy(const Caller&, Text) override { return no(); }
     base::Result<> rebind_hierarchy(const Caller&, Text, Names) override { return no(); }
     base::Result<> create_group(const Caller&, Text, Text) override { return no(); }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -148,9 +149,20 @@ class FakeHost final : public controllers::Host {
         return known != masks_.end() ? known->second : online_;
     }
     CpuTime cpu_time(grouping::GroupId group) override { return times_[group]; }
+    CpuTime own_cpu_time(grouping::GroupId group) override { return own_times_[group]; }
+    void remember(grouping::GroupId group, std::string_view controller, std::string_view text) override {
+        notes_[{group, std::string(controller)}] = text;
+    }
+    void forget(grouping::GroupId group, std::string_view controller) override {
+        notes_.erase({group, std::string(controller)});
+    }
+    std::optional<std::string> remembered(grouping::GroupId group, std::string_view controller) override {
+        const auto known = notes_.find({group, std::string(controller)});
+        return known != notes_.end() ? std::optional(known->second) : std::nullopt;
+    }
     TaskCount task_count(grouping::GroupId group) override {
         TaskCount count;
-        table_->for_each_member_below(group, [&](processes::Process& each) {
+        table_->for_each_counted(group, [&](processes::Process& each) {
             ++count.processes;
             count.tasks += each.threads;
         });
@@ -166,8 +178,10 @@ class FakeHost final : public controllers::Host {
         budgets_[{group, kind}].refuse_errno = refuse_errno;
         return {};
     }
-    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns) override {
+    void set_fork_rate(grouping::GroupId group, std::uint64_t count, std::uint64_t window_ns,
+                       wire::RateSpends spends) override {
         budgets_.at({group, wire::BudgetKind::tasks}).rate = {count, window_ns};
+        budgets_.at({group, wire::BudgetKind::tasks}).rate_spends = spends;
     }
     void set_guarantee(grouping::GroupId group, std::uint64_t count) override {
         budgets_.at({group, wire::BudgetKind::tasks}).guarantee = count;
@@ -188,9 +202,12 @@ class FakeHost final : public controllers::Host {
         return budgets_.contains({group, kind});
     }
     std::uint64_t file_count(grouping::GroupId group) override { return files_[group]; }
-    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier,
-                                 std::uint64_t limit) override {
-        auto published = publish_budget(group, wire::BudgetKind::files, limit, EMFILE);
+    base::Result<> publish_files(grouping::GroupId group, std::uint64_t barrier, std::uint64_t limit,
+                                 int refuse_errno) override {
+        auto published = publish_budget(group, wire::BudgetKind::files, limit, refuse_errno);
+        if (!published) {
+            return published;
+        }
         budgets_[{group, wire::BudgetKind::files}].barrier = barrier;
         return published;
     }
@@ -295,6 +312,7 @@ class FakeHost final : public controllers::Host {
         std::uint64_t peak = 0;
         std::uint64_t barrier = wire::unlimited;
         controllers::Rate rate{wire::unlimited, 0};
+        wire::RateSpends rate_spends = wire::RateSpends::admitted;
         std::uint64_t rate_failcnt = 0;
         std::uint64_t guarantee = 0;
     };
@@ -318,6 +336,8 @@ class FakeHost final : public controllers::Host {
     std::map<base::ThreadId, base::CpuList> thread_masks_;
     std::set<pid_t> forbidden_;  // set_affinity: EPERM
     std::map<grouping::GroupId, CpuTime> times_;
+    std::map<grouping::GroupId, CpuTime> own_times_;
+    std::map<std::pair<grouping::GroupId, std::string>, std::string> notes_;
     std::map<std::pair<grouping::GroupId, wire::BudgetKind>, Budget> budgets_;
     std::set<std::pair<grouping::GroupId, wire::BudgetKind>> published_;
     std::set<grouping::GroupId> retired_;

@@ -406,3 +406,40 @@ TEST_CASE("a place that is taken and left thousands of times can be taken again 
     }
     CHECK(forest.group(group)->processes == 0);
 }
+
+TEST_CASE("whose rules a hierarchy keeps to is given when it is made, and its own for good") {
+    Forest forest;
+    const std::vector<std::string> tasks{"numtasks"};
+    const auto old = *forest.create_hierarchy("old", tasks, Compat::year_2006);
+    CHECK(*forest.create_hierarchy("old", tasks, Compat::year_2006) == old);
+    const auto other = forest.create_hierarchy("old", tasks);
+    CHECK(other.error().code == EBUSY);
+    CHECK(other.error().message() ==
+          "hierarchy old exists with compat \"2006\", and the rules by which its groups count cannot be "
+          "changed; remove it and make it anew");
+    const auto today = *forest.create_hierarchy("today", std::vector<std::string>{});
+    CHECK(forest.create_hierarchy("today", std::vector<std::string>{}, Compat::year_2006).error().code ==
+          EBUSY);
+    CHECK(forest.set_controllers(old, std::vector<std::string>{}));
+    CHECK(forest.hierarchy(old)->compat == Compat::year_2006);
+
+    for (const HierarchyId id : {old, today}) {
+        const auto root = forest.hierarchy(id)->root;
+        const auto top = *forest.create_group(root, "top");
+        const auto below = *forest.create_group(top, "below");
+        const bool hierarchical = id == today;
+        CHECK(forest.counts_in(below, below));
+        CHECK(forest.counts_in(below, top) == hierarchical);
+        CHECK(forest.counts_in(below, root) == hierarchical);
+        CHECK_FALSE(forest.counts_in(top, below));
+        CHECK(forest.counted_above(below) == (hierarchical ? top : GroupId{}));
+        CHECK(forest.counted_above(root) == GroupId{});
+        CHECK(forest.is_within(below, root));
+    }
+    CHECK(forest.compat_of(GroupId{999}) == Compat::none);
+    CHECK_FALSE(forest.counts_in(GroupId{999}, forest.hierarchy(old)->root));
+    for (const Compat each : {Compat::none, Compat::year_2006}) {
+        CHECK(compat_named(name_of(each)) == each);
+    }
+    CHECK_FALSE(compat_named("2007"));
+}

@@ -10,7 +10,7 @@ using namespace gpcsup::grouping;
 
 namespace {
 
-const DefaultOf default_of = [](const std::string& attribute) {
+const DefaultOf default_of = [](Compat, const std::string&, const std::string& attribute) {
     return attribute.ends_with(".limit") ? std::string("max") : std::string();
 };
 
@@ -87,6 +87,28 @@ TEST_CASE("hierarchies come and go") {
           Lines{"remove-group tenant:/acme", "remove-hierarchy tenant", "create-hierarchy compute cpuset",
                 "create-group compute:/batch", "set compute:/batch cpuset.cpus: \"\" → 1"});
     CHECK(plan_tree(previous, {}, {}, default_of).empty());  // somebody has removed it already
+}
+
+TEST_CASE("a hierarchy is made with its compat, which is never changed, and whose defaults are its own") {
+    DeclaredTree old = tenant({{"/acme", {{"numfiles.limit", "512"}}, ""}});
+    old[0].compat = Compat::year_2006;
+    const DeclaredTree today = tenant({{"/acme", {{"numfiles.limit", "512"}}, ""}});
+    const DefaultOf defaults = [](Compat compat, const std::string& path, const std::string&) {
+        return std::string(compat == Compat::year_2006 && path != "/" ? "512" : "max");
+    };
+    CHECK(lines(plan_tree({}, old, {}, defaults)) ==
+          Lines{"create-hierarchy tenant numtasks; with compat = \"2006\"", "create-group tenant:/acme"});
+    CHECK(plan_tree({}, old, {}, defaults)[0].compat == Compat::year_2006);
+    CHECK(lines(plan_tree({}, today, {}, defaults)).back() == "set tenant:/acme numfiles.limit: max → 512");
+    CHECK(lines(plan_tree(old, today, old, defaults))[0] == "change-compat tenant without compat");
+    CHECK(blocked(old, today, old) ==
+          std::vector<std::string>{"the hierarchy tenant exists with compat = \"2006\" and cannot come to be "
+                                   "without compat: what its groups have and are limited to was counted by "
+                                   "other rules; remove it first"});
+    CHECK(blocked(today, old, today).size() == 1);
+    CHECK(blocked(old, old, old).empty());
+    CHECK(lines(plan_tree(old, {}, old, defaults)) ==
+          Lines{"remove-group tenant:/acme", "remove-hierarchy tenant"});
 }
 
 TEST_CASE("controllers that change places are given away first") {
@@ -174,7 +196,7 @@ void take(DeclaredTree& live, const TreeStep& step) {
             REQUIRE(group != groups.end());
             for (const SettingChange& change : step.changes) {
                 std::erase_if(group->settings, [&](const auto& one) { return one.name == change.name; });
-                if (change.to != default_of(change.name)) {
+                if (change.to != default_of(Compat::none, step.path, change.name)) {
                     group->settings.push_back({change.name, change.to});
                 }
             }

@@ -130,6 +130,23 @@ TEST_CASE("a rate is of a window on every level, and what is refused costs nothi
     CHECK(try_at(leaf, 9000) == wire::no_row);
 }
 
+TEST_CASE("what a limit refuses costs its part of a rate that says so, and of no other") {
+    const auto client = make_client();
+    const auto top = publish(*client, 1, wire::unlimited);
+    const auto leaf = publish(*client, 4, wire::unlimited);
+    client->set_rate(top, 5, 1000);
+    client->set_rate(leaf, 2, 1000, wire::RateSpends::asked);
+    enforcement::spend(client->table(), leaf.value, 100, wire::RateSpends::asked);
+    CHECK(client->budget(leaf).rate_used.load() == 1);
+    CHECK(client->budget(top).rate_began_ns.load() == 0);
+    enforcement::spend(client->table(), leaf.value, 101);
+    CHECK(enforcement::find_spent(client->table(), leaf.value, 102) == leaf.value);
+    CHECK(client->budget(top).rate_used.load() == 1);
+    client->set_rate(leaf, 2, 1000);
+    enforcement::spend(client->table(), leaf.value, 2000, wire::RateSpends::asked);
+    CHECK(enforcement::find_spent(client->table(), leaf.value, 2001) == wire::no_row);
+}
+
 TEST_CASE("the bound survives the wrap of its counter") {
     const auto client = make_client();
     const auto row = publish(*client, 2, 10);

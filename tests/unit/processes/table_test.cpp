@@ -261,6 +261,71 @@ TEST_CASE_METHOD(Fixture, "a removed group leaves its time to its parent") {
     CHECK(table->books().used() <= used + 1);
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "what a group alone has used is neither what is below it nor what went from there") {
+    auto& process = add(10, 1, below);
+    charge(process, 100);
+    charge(add(11, 1, a), 30);
+    const auto own = [](ProcessTable& of, grouping::GroupId group) {
+        return of.books().own_usage(group).usage_ns;
+    };
+    CHECK(own(*table, below) == 100);
+    CHECK(own(*table, a) == 30);
+    CHECK(own(*table, root) == 0);
+    table->mark_dead(process);
+    table->books().forget_group(below, a);
+    REQUIRE(forest.remove_group(below));
+    CHECK(own(*table, a) == 30);
+    CHECK(table->place(process, hierarchy) == a);  // for whoever asks where it was
+    CHECK(table->places(process)[hierarchy.value] == a);
+    charge(process, 5);  // its parent waits for it later
+    CHECK(own(*table, a) == 30);
+    CHECK(table->books().usage(a).usage_ns == 135);
+    table->erase(process);
+    auto kept = keep();
+    table.reset();
+    const auto adopted = ProcessTable::adopt(forest, std::move(kept), 1);
+    REQUIRE(adopted);
+    CHECK(own(**adopted, a) == 30);
+    CHECK((*adopted)->books().usage(a).usage_ns == 135);
+    (*adopted)->books().forget_group(a, root);
+    CHECK(own(**adopted, root) == 0);
+    CHECK((*adopted)->books().usage(root).usage_ns == 135);
+}
+
+TEST_CASE("in a hierarchy of 2006 nobody counts but a group's own members") {
+    grouping::Forest trees;
+    auto people = std::move(ProcessTable::create(trees).value());
+    const auto old =
+        trees.create_hierarchy("old", std::vector<std::string>{}, grouping::Compat::year_2006).value();
+    const auto top = trees.create_group(trees.hierarchy(old)->root, "top").value();
+    const auto under = trees.create_group(top, "under").value();
+    const auto start = [&](pid_t pid, grouping::GroupId group) -> processes::Process& {
+        grouping::Places places{};
+        places[old.value] = group;
+        return **people->insert({pid, 100}, 1, trees.intern(places));
+    };
+    start(10, top);
+    processes::Process& gone = start(11, under);
+    processes::Process& zombie = start(12, under);
+    people->mark_dead(zombie);
+    const auto count = [&](auto visit, grouping::GroupId group) {
+        int found = 0;
+        (people.get()->*visit)(group, [&](processes::Process&) { ++found; });
+        return found;
+    };
+    CHECK(count(&ProcessTable::for_each_counted, top) == 1);
+    CHECK(count(&ProcessTable::for_each_counted, under) == 1);
+    CHECK(count(&ProcessTable::for_each_member_below, top) == 2);
+    CHECK(count(&ProcessTable::for_each_dead_counted, top) == 0);
+    CHECK(count(&ProcessTable::for_each_dead_counted, under) == 1);
+    people->mark_dead(gone);
+    people->books().forget_group(under, top);
+    REQUIRE(trees.remove_group(under));
+    CHECK(count(&ProcessTable::for_each_dead_counted, top) == 0);
+    CHECK(count(&ProcessTable::for_each_dead_counted, trees.hierarchy(old)->root) == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "hierarchies that come and go") {
     charge(add(10, 1, a), 100);
     const std::vector<std::string> none;

@@ -116,6 +116,37 @@ TEST_CASE("hierarchies that came, went and changed are as they were for a succes
     CHECK(second.get("rebound:/", "group.max_depth") == "3");
 }
 
+TEST_CASE("whose rules a hierarchy keeps to is known to a successor, also after the journal was compacted") {
+    Life first;
+    REQUIRE(first.groups_.create_hierarchy("old", Words{"numfiles"}, grouping::Compat::year_2006));
+    REQUIRE(first.groups_.create_hierarchy("new", Words{"numtasks"}));
+    first.make("old:/a");
+    first.make("old:/b");
+    REQUIRE(first.put("old:/a", {{"numfiles.barrier", "max"}, {"numfiles.limit", "max"}}));
+    const auto check = [](Life& life) {
+        CHECK(life.host_.trees().find_hierarchy("old")->compat == grouping::Compat::year_2006);
+        CHECK(life.host_.trees().find_hierarchy("new")->compat == grouping::Compat::none);
+        CHECK(life.get("old:/a", "numfiles.limit") == "max");
+        CHECK(life.get("old:/b", "numfiles.limit") == "512");
+        const grouping::DeclaredTree live = live_tree(life.host_.trees(), life.set_);
+        CHECK(live[0].compat == grouping::Compat::year_2006);
+        CHECK(live[1].compat == grouping::Compat::none);
+    };
+    Life second(first.memory());
+    check(second);
+    const std::string filler(1000, 'x');
+    for (int i = 0; i < 1200; ++i) {
+        second.chronicle_.note("unit-status", {{"text", filler}});
+    }
+    second.chronicle_.compact_when_grown();
+    KeeperLink init(base::Fd(second.init_.release()));
+    auto arrival = init.receive();
+    REQUIRE(arrival);
+    REQUIRE(arrival->has_value());
+    Life third(std::move((*arrival)->descriptor));
+    check(third);
+}
+
 TEST_CASE("a record that cannot be read is told of and left out, and all others are restored") {
     Life first;
     REQUIRE(first.groups_.create_hierarchy("tree", Words{"numtasks"}));
