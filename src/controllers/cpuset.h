@@ -39,6 +39,7 @@ class Cpuset final : public Controller {
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     void recover(grouping::GroupId group) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
+    base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,

@@ -48,6 +48,7 @@ void describe(std::string_view controller, std::span<const Attribute> attributes
                         .access_text = writable ? "read-write" : "read-only",
                         .default_text = attribute.default_text,
                         .help = attribute.help,
+                        .cloned = attribute.cloned,
                         .completion = writable ? example(attribute.type) : std::string_view{}});
     }
 }

@@ -19,6 +19,7 @@ struct AttributeDescription {
     std::string_view access_text;  // "read-only", "read-write"
     std::string_view default_text;
     std::string_view help;
+    Cloned cloned;
     std::string_view completion;  // an example value a shell may offer; empty for what can only be read
 };
 

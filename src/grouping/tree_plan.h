@@ -44,11 +44,12 @@ struct TreeStep {
     [[nodiscard]] std::string detail() const;  // "numtasks.limit: 64 → 128"; for people
 };
 
-using DefaultOf = std::function<std::string(const std::string& attribute)>;
-
-// In LIVE every group is listed, with the settings that are not the default.
+// In LIVE every group is listed. The steps come to the same tree as those from nothing do (the boot), but for
+// what was made or set at run time and is not declared: all groups are made before any is set, so each
+// setting that a group would not have by then is a step of its own. A step that is refused may be taken after
+// the others.
 [[nodiscard]] std::vector<TreeStep> plan_tree(const DeclaredTree& previous, const DeclaredTree& next,
-                                              const DeclaredTree& live, const DefaultOf& default_of);
+                                              const DeclaredTree& live, const Making& making);
 
 struct TreeBlocker {
     std::string what;
