@@ -262,7 +262,7 @@ base::Result<GroupId> ControllerSet::create_group(GroupId parent, std::string_vi
 }
 
 base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::string_view path) {
-    const auto walk = forest_.walk(hierarchy, path);
+    auto walk = forest_.walk(hierarchy, path);
     if (!walk) {
         return base::pass(walk);
     }

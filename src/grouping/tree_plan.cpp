@@ -189,9 +189,11 @@ class Planner {
                 std::erase_if(names, [&](const std::string& name) {
                     return value_of(now[path], name, making_) == value_of(values, name, making_);
                 });
-                add_possible(possible[path], now[path], now[path]);
+                for (const auto& [name, value] : now[path]) {
+                    possible[path][name] = {value};
+                }
             }
-            add_possible(possible[path], values, now[path]);
+            add_possible(possible[path], values);
             plan_settings(wanted, {path, values, now[path], names, after.location(path)});
         }
     }
@@ -199,9 +201,13 @@ class Planner {
     // The values that a group may have while the steps are taken, in whatever order; not listed: the default.
     using Possible = std::map<std::string, std::set<std::string>>;
 
-    void add_possible(Possible& possible, const AttributeValues& values, const AttributeValues& others) const {
-        for (const std::string& name : named(values, &others)) {
-            possible[name].insert(value_of(values, name, making_));
+    // Besides what it may have already.
+    void add_possible(Possible& possible, const AttributeValues& values) const {
+        for (const auto& [name, value] : values) {
+            possible.try_emplace(name, std::set{making_.default_of(name)});
+        }
+        for (auto& [name, all] : possible) {
+            all.insert(value_of(values, name, making_));
         }
     }
 

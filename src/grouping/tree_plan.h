@@ -3,14 +3,14 @@
 //
 // Three trees are compared: what was declared before, what is declared now, and what there is. What is
 // declared now is made so; what was declared before and is no more is taken away; what was made at run time
-// and was never declared stays as it is.
+// and was never declared stays as it is. Declared is also what a group inherits from one above it (making.h).
 
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "grouping/declared.h"
+#include "grouping/making.h"
 
 namespace gpcsup::grouping {
 

@@ -173,7 +173,7 @@ base::Result<GroupId> Groups::create(std::string_view full_path, Parents parents
     const auto address = grouping::split_address(full_path);
     const HierarchyId hierarchy = forest_.group(*above)->hierarchy;
     if (parents == Parents::must_exist) {
-        const auto walk = forest_.walk(hierarchy, address->path);
+        auto walk = forest_.walk(hierarchy, address->path);
         if (walk->missing.empty()) {
             return base::refuse(EEXIST, "group " + forest_.full_path(*above) + " exists");
         }
@@ -257,7 +257,7 @@ base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name, L
 }
 
 base::Result<GroupId> Groups::on_demand(HierarchyId hierarchy, std::string_view path) {
-    const auto walk = forest_.walk(hierarchy, path);
+    auto walk = forest_.walk(hierarchy, path);
     if (!walk) {
         return base::pass(walk);
     }

@@ -8,7 +8,7 @@ namespace gpcsup::tests {
 // The group of this path, with the parents that are missing.
 inline base::Result<grouping::GroupId> make_path(grouping::Forest& forest, grouping::HierarchyId hierarchy,
                                                  std::string_view path) {
-    const auto walk = forest.walk(hierarchy, path);
+    auto walk = forest.walk(hierarchy, path);
     if (!walk) {
         return base::pass(walk);
     }
