@@ -285,10 +285,8 @@ std::vector<SettingText> ControllerSet::all_settings_of(GroupId group) const {
                 {std::string(core_name) + "." + std::string(attribute.name), format_value(*value)});
         }
     }
-    std::ranges::copy_if(
-        settings_of(group), std::back_inserter(result), [](const SettingText& setting) {
-            return controller_of(setting.name) != core_name;
-        });
+    std::ranges::copy_if(settings_of(group), std::back_inserter(result),
+                         [](const SettingText& setting) { return controller_of(setting.name) != core_name; });
     std::ranges::sort(result, {}, &SettingText::name);
     return result;
 }

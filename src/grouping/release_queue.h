@@ -43,8 +43,9 @@ class ReleaseQueue {
         std::vector<GroupId> told;
         std::vector<GroupId> deferred;  // releasable, but the limits say later: each is named once
         std::vector<GroupId> dropped;   // populated again, gone, or no longer to be told of
-        std::vector<GroupId> overdue;   // their agents are to be ended: each is named once, and runs until then
-        std::optional<Time> again;      // ask again then; else when one has finished
+        std::vector<GroupId>
+            overdue;                // their agents are to be ended: each is named once, and runs until then
+        std::optional<Time> again;  // ask again then; else when one has finished
     };
     Turn turn(const Forest& forest, Time now);
     // A predecessor has started an agent for it, which has time until then.
@@ -65,7 +66,7 @@ class ReleaseQueue {
     std::unordered_set<GroupId> in_ready_;
     std::unordered_set<GroupId> deferred_;
     std::map<GroupId, Time> running_;  // until when; Time::max() = its end has been asked for
-    std::deque<Time> started_;  // within the window
+    std::deque<Time> started_;         // within the window
 };
 
 }  // namespace gpcsup::grouping

@@ -117,7 +117,8 @@ void GroupFreeze::look() {
         if (process == nullptr || !stat || stat->start_time != id.start_time || stat->ended()) {
             continue;
         }
-        // The stop reaches a thread when it next returns from the kernel: the leader's says nothing of others.
+        // The stop reaches a thread when it next returns from the kernel: the leader's says nothing of
+        // others.
         const char state = stat->threads > 1 ? sys::state_of_threads(tools_.files, *stat) : stat->state;
         if (stands_still(*process, state)) {
             ++stopped_;

@@ -294,8 +294,7 @@ base::Result<> Applying::take(const TreeStep& step) {
 // is there again, too. As far as it goes: one step that is refused keeps no other from being taken.
 Json Applying::roll_back(const grouping::DeclaredTree& before) {
     Json left = Json::array();
-    for (const Refused& one :
-         take_all(steps_between(live_tree(parts_.forest, parts_.controllers), before))) {
+    for (const Refused& one : take_all(steps_between(live_tree(parts_.forest, parts_.controllers), before))) {
         left.push_back(one.step.what() + ": " + one.why.message());
         parts_.chronicle.note("apply-not-undone", {{"reason", left.back()}});
     }

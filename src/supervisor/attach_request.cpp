@@ -192,7 +192,8 @@ processes::Process* AttachRequest::find(pid_t pid) {
 
 base::Error AttachRequest::not_tracked(pid_t pid) const {
     if (pid == 0) {
-        return error(EINVAL, "0 is no process", "a shell moves itself with `gpcsup attach $$ HIERARCHY:PATH`");
+        return error(EINVAL, "0 is no process",
+                     "a shell moves itself with `gpcsup attach $$ HIERARCHY:PATH`");
     }
     if (pid == from_.init_pid) {
         return error(EINVAL, "it is gpc-init itself, which is above all groups");

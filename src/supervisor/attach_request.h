@@ -1,7 +1,8 @@
 #pragma once
 // One attach as a client asks for it: names become processes and groups, and every item is judged (is it
 // there, can it be moved, may this caller move it) before anything moves. All that is in the way is told,
-// item by item. Who was not named, and ends before anything moves, is not in the way. It moves nothing itself.
+// item by item. Who was not named, and ends before anything moves, is not in the way. It moves nothing
+// itself.
 
 #include <map>
 #include <optional>

@@ -107,7 +107,9 @@ base::Result<base::ThreadId> identify_thread(ProcFiles& files, pid_t tid);
 // them do. One file a thread is read. `living_state` takes the leader's word, unless it has ended alone.
 [[nodiscard]] char state_of_threads(ProcFiles& files, const ProcStat& stat);
 [[nodiscard]] char living_state(ProcFiles& files, const ProcStat& stat);
-[[nodiscard]] constexpr bool is_stopped(char state) { return state == 'T' || state == 't'; }
+[[nodiscard]] constexpr bool is_stopped(char state) {
+    return state == 'T' || state == 't';
+}
 // The line Tgid of /proc/TID/status: the process's number; 0 when it is not there.
 [[nodiscard]] pid_t process_of(std::string_view status);
 

@@ -88,9 +88,9 @@ TEST_CASE("what is inherited counts as said, whoever is set first") {
     CHECK(lines(plan_tree(there, file, there, making)) == steps);
     CHECK(plan_tree(file, file, file, making).empty());
     // No more inherited: neither of them had it of its own.
-    CHECK(lines(plan_tree(file, there, file, making)) ==
-          Lines{"remove-group tenant:/acme/web", "set tenant:/acme group.owner: 7 → none",
-                "set tenant:/acme/db group.owner: 7 → none"});
+    CHECK(lines(plan_tree(file, there, file, making)) == Lines{"remove-group tenant:/acme/web",
+                                                               "set tenant:/acme group.owner: 7 → none",
+                                                               "set tenant:/acme/db group.owner: 7 → none"});
     // The parent has it at run time, the file knows nothing of it: a new group is as the file makes it.
     const DeclaredTree given = tenant({{"/acme", {{"group.owner", "7"}}, ""}});
     CHECK(lines(plan_tree({}, there, given, making)) ==
@@ -98,8 +98,8 @@ TEST_CASE("what is inherited counts as said, whoever is set first") {
 }
 
 TEST_CASE("what is inherited is had, though what is said may be refused") {
-    const DeclaredTree file = tenant(
-        {{"/acme", {{"group.owner", "7"}}, ""}, {"/acme/web", {{"numtasks.limit", "5"}}, ""}});
+    const DeclaredTree file =
+        tenant({{"/acme", {{"group.owner", "7"}}, ""}, {"/acme/web", {{"numtasks.limit", "5"}}, ""}});
     CHECK(lines(plan_tree({}, file, {}, making)) ==
           Lines{"create-hierarchy tenant numtasks", "create-group tenant:/acme",
                 "create-group tenant:/acme/web", "set tenant:/acme group.owner: none → 7",
@@ -108,8 +108,8 @@ TEST_CASE("what is inherited is had, though what is said may be refused") {
 }
 
 TEST_CASE("the settings of a root in two tables are one") {
-    const DeclaredTree file = tenant({{"/", {{"group.release_agent", "/bin/true"}}, ""},
-                                      {"/", {{"numtasks.limit", "9"}}, ""}});
+    const DeclaredTree file =
+        tenant({{"/", {{"group.release_agent", "/bin/true"}}, ""}, {"/", {{"numtasks.limit", "9"}}, ""}});
     CHECK(lines(plan_tree({}, file, {}, making)) ==
           Lines{"create-hierarchy tenant numtasks",
                 "set tenant:/ group.release_agent: \"\" → /bin/true, numtasks.limit: max → 9"});
@@ -356,8 +356,9 @@ TEST_CASE("from any declaration to any other, there and back, in one round, to w
         World world = booted(first);
         REQUIRE(plan_tree(first, first, world.declared(), making).empty());
         const auto steps = plan_tree(first, second, world.declared(), making);
-        CHECK(blockers_of(steps, world.declared(), [](const auto&, const auto&) { return Occupants{}; })
-                  .empty());
+        CHECK(blockers_of(steps, world.declared(), [](const auto&, const auto&) {
+                  return Occupants{};
+              }).empty());
         world.take(steps);
         CHECK(world.trees == booted(second).trees);
         CHECK(plan_tree(second, second, world.declared(), making).empty());

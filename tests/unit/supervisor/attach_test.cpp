@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <map>
 
-#include "supervisor/attach_request.h"
 #include "grouping/forest_paths.h"
+#include "supervisor/attach_request.h"
 #include "supervisor/move_rights.h"
 #include "supervisor/refusals.h"
 
