@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """How the supervisor bears a crowd: so many processes in so many groups over four hierarchies. Started by tools/bench-scale.
 
-For each size: memory of gpcsupd per process, its CPU time per process that comes and per process that goes, and what
+For each size: memory of gpcsupd (PSS) per process, its CPU time per process that comes and per process that goes, and what
 `status`, `tree` and `ps` take as whole commands (in brackets: CPU time of gpcsupd). Growth from one size to the next is what
-counts."""
+counts: below each size but the first, how many times as much everything is."""
 
 import argparse
 import json
@@ -98,7 +98,7 @@ class Crowd:
             self.gpcsup(*words)
             times.append((time.monotonic() - begin) * 1e3)
             spent.append((cpu_ns(self.supervisor) - cpu) / 1e6)
-        return f"{statistics.median(times):.0f} ({statistics.median(spent):.0f}) ms"
+        return statistics.median(times), statistics.median(spent)
 
     def __exit__(self, kind, error, trace):
         os.close(self.reading)
@@ -119,26 +119,41 @@ def measure(processes, groups, programs, crowd):
         took = time.monotonic() - begin
         come = (cpu_ns(run.supervisor) - cpu) / run.processes / 1000
         grown = (pss_kib(run.supervisor) - memory) * 1024 / run.processes
-        row = [run.processes, run.units * len(HIERARCHIES), f"{took:.2f} s", f"{grown:.0f} B", f"{come:.1f} µs"]
+        row = [run.processes, run.units * len(HIERARCHIES), took, grown, come]
         row += [run.timed(*words) for words in (["status"], ["tree"], ["ps"], ["ps", "u001"], ["status", "u001"])]
         cpu = cpu_ns(run.supervisor)
         begin = time.monotonic()
         run.gpcsup("stop", *[f"u{n:03}" for n in range(run.units)])
-        row += [f"{time.monotonic() - begin:.2f} s", f"{(cpu_ns(run.supervisor) - cpu) / run.processes / 1000:.1f} µs"]
+        row += [time.monotonic() - begin, (cpu_ns(run.supervisor) - cpu) / run.processes / 1000]
         return row
+
+
+COLUMNS = {
+    "processes": "{}", "groups": "{}", "all there": "{:.2f} s", "memory each": "{:.0f} B", "CPU to come": "{:.1f} µs",
+    **{command: "{0[0]:.0f} ({0[1]:.0f}) ms" for command in ("status", "tree", "ps", "ps UNIT", "status UNIT")},
+    "stop all": "{:.2f} s", "CPU to go": "{:.1f} µs",
+}
+
+
+def growth(now, before):
+    """How many times as much; of a command, the whole of it."""
+    now, before = (value[0] if isinstance(value, tuple) else value for value in (now, before))
+    return f"×{now / before:.1f}" if before > 0 else ""
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench-scale")
     parser.add_argument("sizes", nargs="*", default=["3000:1000", "10000:1000", "30000:1000"], metavar="PROCESSES:GROUPS")
     arguments = parser.parse_args()
-    heading = ["processes", "groups", "all there", "memory each", "CPU to come", "status", "tree", "ps", "ps UNIT", "status UNIT",
-               "stop all", "CPU to go"]
-    print("".join(f"{word:>15}" for word in heading), flush=True)
+    print("".join(f"{word:>15}" for word in COLUMNS), flush=True)
+    last = None
     for size in arguments.sizes:
         processes, groups = map(int, size.split(":"))
         row = measure(processes, groups, ROOT / "build/release/src", ROOT / "build/bench/crowd")
-        print("".join(f"{word:>15}" for word in row), flush=True)
+        print("".join(f"{form.format(value):>15}" for form, value in zip(COLUMNS.values(), row)), flush=True)
+        if last is not None:
+            print("".join(f"{growth(*pair):>15}" for pair in zip(row, last)), flush=True)
+        last = row
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ inline constexpr EventName event_names[] = {
     {"refused-remove", "the removal of a group was refused, and why"},
     {"refused-set", "settings of a group were refused, and why"},
     {"release-agent", "the release agent was started for a group"},
+    {"release-agent-timeout", "a release agent took too long and is killed"},
     {"release-deferred", "a group waits for its release agent, as enough of them run"},
     {"release-dropped", "no release agent was started for a group, and why"},
     {"rule-failed", "a placement rule could not move a process, and why"},

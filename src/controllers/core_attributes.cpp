@@ -58,7 +58,8 @@ constexpr CoreRow rows[] = {
      [](const Group& group) { return Value{group.auto_remove}; },
      [](Group& group, const Value& value) { group.auto_remove = std::get<bool>(value); }},
     {{"notify_on_release", AttributeType::boolean, Access::read_write, "", "false",
-      "Whether the hierarchy's release agent is told when the group became empty; new children inherit it"},
+      "Whether the hierarchy's release agent is told when the group became empty; new children inherit it",
+      nullptr, Cloned::always},
      [](const Group& group) { return Value{group.notify_on_release}; },
      [](Group& group, const Value& value) { group.notify_on_release = std::get<bool>(value); },
      Roots::too},
@@ -73,7 +74,8 @@ constexpr CoreRow rows[] = {
      [](const Group& group) { return Value{group.frozen_effective}; },
      nullptr},
     {{"clone_children", AttributeType::boolean, Access::read_write, "", "false",
-      "Whether a new child starts with a copy of the group's CPUs; new children inherit it"},
+      "Whether a new child starts with a copy of the group's CPUs; new children inherit it", nullptr,
+      Cloned::always},
      [](const Group& group) { return Value{group.clone_children}; },
      [](Group& group, const Value& value) { group.clone_children = std::get<bool>(value); },
      Roots::too},
@@ -88,7 +90,9 @@ constexpr CoreRow rows[] = {
      [](Group& group, const Value& value) { group.max_descendants = limit_of(value); },
      Roots::too},
     {{"owner", AttributeType::user, Access::read_write, "uid", "none",
-      "The user to whom the groups below are delegated: he makes, limits and removes them"},
+      "The user to whom the groups below are delegated: he makes, limits and removes them; new children "
+      "inherit it",
+      nullptr, Cloned::always},
      [](const Group& group) {
          return group.owner ? Value{std::uint64_t{*group.owner}} : Value{std::string("none")};
      },
@@ -154,6 +158,16 @@ base::Result<> set_core(Forest& forest, grouping::GroupId group, std::string_vie
     }
     row->set(*at, value);
     return {};
+}
+
+void inherit_core(Forest& forest, grouping::GroupId group) {
+    Group& made = *forest.group(group);
+    const Group& parent = *forest.group(made.parent);
+    for (const CoreRow& row : rows) {
+        if (row.attribute.cloned == Cloned::always) {
+            row.set(made, row.get(parent));
+        }
+    }
 }
 
 }  // namespace gpcsup::controllers

@@ -17,4 +17,7 @@ base::Result<Value> get_core(const grouping::Forest& forest, grouping::GroupId g
 base::Result<> set_core(grouping::Forest& forest, grouping::GroupId group, std::string_view attribute,
                         const Value& value);
 
+// What a new group has of its parent's.
+void inherit_core(grouping::Forest& forest, grouping::GroupId group);
+
 }  // namespace gpcsup::controllers

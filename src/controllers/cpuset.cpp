@@ -281,6 +281,11 @@ base::Result<Value> Cpuset::get(GroupId group, std::string_view attribute) {
     return unknown(attribute);
 }
 
+// The root shows what the machine has, and asks for nothing: a copy of that would be a mask of today's CPUs.
+base::Result<Value> Cpuset::asked(GroupId group, std::string_view attribute) {
+    return group == root_ && attribute == "cpus" ? Value{std::string()} : get(group, attribute);
+}
+
 // Brings `effective` up to date from the root down: the groups where it changed.
 std::vector<Cpuset::Changed> Cpuset::derive() {
     std::vector<Changed> changed;

@@ -48,6 +48,7 @@ class Cpuset final : public Controller {
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> can_attach(std::span<const Move> moves) override;
     base::Result<> can_start(grouping::GroupId group) override;
+    base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void thread_started(const processes::Process& process, const std::optional<base::ThreadId>& thread,

@@ -51,6 +51,7 @@ void describe(std::string_view controller, std::span<const Attribute> attributes
                         .default_text = attribute.default_text,
                         .default_of_2006 = attribute.default_of_2006,
                         .help = attribute.help,
+                        .cloned = attribute.cloned,
                         .completion = writable ? example(attribute.type) : std::string_view{}});
     }
 }

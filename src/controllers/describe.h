@@ -20,6 +20,7 @@ struct AttributeDescription {
     std::string_view default_text;
     std::string_view default_of_2006;  // where it is another one there; else empty
     std::string_view help;
+    Cloned cloned;
     std::string_view completion;  // an example value a shell may offer; empty for what can only be read
 };
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <functional>
 
+#include "controllers/core_attributes.h"
 #include "grouping/names.h"
 
 namespace gpcsup::controllers {
@@ -253,7 +254,7 @@ base::Result<GroupId> ControllerSet::create_group(GroupId parent, std::string_vi
         static_cast<void>(forest_.remove_group(*id));  // cannot fail: it is new and empty
         return base::pass(created);
     }
-    inherit(*id);
+    inherit_core(forest_, *id);  // limits are not among it: they hold for the group anyway
     if (auto cloned = clone_settings(*id); !cloned) {
         static_cast<void>(remove_group(*id));  // as above
         return base::pass(cloned);
@@ -261,31 +262,14 @@ base::Result<GroupId> ControllerSet::create_group(GroupId parent, std::string_vi
     return id;
 }
 
-// What a group has from its parent; limits are not among it, they hold for it anyway.
-void ControllerSet::inherit(GroupId id) {
-    Group& made = *forest_.group(id);
-    const Group& parent = *forest_.group(made.parent);
-    made.notify_on_release = parent.notify_on_release;
-    made.clone_children = parent.clone_children;
-    made.owner = parent.owner;
-}
-
 base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::string_view path) {
-    const Hierarchy* in = forest_.hierarchy(hierarchy);
-    if (in == nullptr) {
-        return base::refuse(ENOENT, "there is no such hierarchy");
+    auto walk = forest_.walk(hierarchy, path);
+    if (!walk) {
+        return base::pass(walk);
     }
-    const auto components = grouping::split_path(path);
-    if (!components) {
-        return std::unexpected(components.error());
-    }
+    GroupId at = walk->reached;
     std::vector<GroupId> made;
-    GroupId at = in->root;
-    for (const std::string_view component : *components) {
-        if (const auto existing = forest_.child(at, component)) {
-            at = *existing;
-            continue;
-        }
+    for (const std::string_view component : walk->missing) {
         auto created = create_group(at, component);
         if (!created) {
             for (auto each = made.rbegin(); each != made.rend(); ++each) {

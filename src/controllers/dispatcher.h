@@ -99,8 +99,10 @@ class ControllerSet final : public grouping::Participant {
     [[nodiscard]] std::vector<NamedValue> get_all(
         grouping::GroupId group) const;  // the bound controllers', then group.*
     [[nodiscard]] std::vector<NamedValue> get_unbound(std::string_view controller) const;
-    // What was set and is not the default, sorted by name: for the journal, snapshots and `tree`.
+    // What was set and is not the default, sorted by name: for the journal and `tree`.
     [[nodiscard]] std::vector<SettingText> settings_of(grouping::GroupId group) const;
+    // Everything that can be set and is not the default, whether it was set or came with the group's making.
+    [[nodiscard]] std::vector<SettingText> all_settings_of(grouping::GroupId group) const;
 
     // Routed by membership, which the process table knows of live and dead.
     void forked(const processes::Process& parent, processes::Process& child);
@@ -156,7 +158,6 @@ class ControllerSet final : public grouping::Participant {
     void close_account(Bound& bound);
     [[nodiscard]] std::optional<grouping::GroupId> group_of(const Bound& bound,
                                                             const processes::Process& process) const;
-    void inherit(grouping::GroupId group);
     base::Result<> clone_settings(grouping::GroupId group);
     base::Result<> create_state(grouping::GroupId group);
     base::Result<> create_state(std::span<Bound* const> controllers, grouping::GroupId group);

@@ -192,6 +192,11 @@ base::Result<Value> Memset::get(GroupId group, std::string_view attribute) {
     return unknown(attribute);
 }
 
+// As in cpuset: what the machine has is not what the root asks for.
+base::Result<Value> Memset::asked(GroupId group, std::string_view attribute) {
+    return lists_.is_root(group) && attribute == "mems" ? Value{std::string()} : get(group, attribute);
+}
+
 // Where the group has all there is, memory is right wherever it is.
 void Memset::migrate(processes::Process& process, GroupId group, const CpuList& from) {
     const CpuList& to = lists_.effective(group);

@@ -33,6 +33,7 @@ class Memset final : public Controller {
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> can_attach(std::span<const Move> moves) override;
     base::Result<> can_start(grouping::GroupId group) override;
+    base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;
     void born(processes::Process& process, grouping::GroupId group) override;

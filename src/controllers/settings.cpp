@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <iterator>
 
 #include "controllers/core_attributes.h"
 #include "controllers/dispatcher.h"
@@ -279,6 +280,23 @@ std::vector<SettingText> ControllerSet::settings_of(GroupId group) const {
             result.push_back({name, value});
         }
     }
+    return result;
+}
+
+// The forest itself knows group.*: much of it came without anybody setting it.
+std::vector<SettingText> ControllerSet::all_settings_of(GroupId group) const {
+    std::vector<SettingText> result;
+    for (const Attribute& attribute : core_attributes()) {
+        const auto value = get_core(forest_, group, attribute.name);
+        if (attribute.access == Access::read_write && value &&
+            format_value(*value) != attribute.default_text) {
+            result.push_back(
+                {std::string(core_name) + "." + std::string(attribute.name), format_value(*value)});
+        }
+    }
+    std::ranges::copy_if(settings_of(group), std::back_inserter(result),
+                         [](const SettingText& setting) { return controller_of(setting.name) != core_name; });
+    std::ranges::sort(result, {}, &SettingText::name);
     return result;
 }
 

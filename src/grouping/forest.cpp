@@ -201,26 +201,46 @@ base::Result<GroupId> Forest::resolve(std::string_view text) const {
             ENOENT, "there is no hierarchy or bound controller '" + std::string(address->hierarchy) + "'",
             did_you_mean(address->hierarchy, known));
     }
-    auto components = split_path(address->path);
+    auto walked = walk(in->id, address->path);
+    if (!walked) {
+        return base::pass(walked);
+    }
+    const GroupId at = walked->reached;
+    if (walked->missing.empty()) {
+        return at;
+    }
+    const std::string_view component = walked->missing.front();
+    std::vector<std::string_view> known;
+    for (const GroupId sibling : groups_.at(at).children) {
+        if (!groups_.at(sibling).dying) {
+            known.push_back(groups_.at(sibling).name);
+        }
+    }
+    const std::string missing = full_path(at) + (at == in->root ? "" : "/") + std::string(component);
+    return base::refuse(ENOENT, "there is no group " + missing, did_you_mean(component, known));
+}
+
+base::Result<Forest::Walk> Forest::walk(HierarchyId id, std::string_view path) const {
+    const Hierarchy* in = hierarchy(id);
+    if (in == nullptr) {
+        return base::refuse(ENOENT, "there is no such hierarchy");
+    }
+    auto components = split_path(path);
     if (!components) {
         return base::pass(components);
     }
-    GroupId at = in->root;
-    for (const std::string_view component : *components) {
-        const auto next = child(at, component);
+    Walk walk{in->root, std::move(*components)};
+    auto name = walk.missing.begin();
+    while (name != walk.missing.end()) {
+        const auto next = child(walk.reached, *name);
         if (!next) {
-            std::vector<std::string_view> known;
-            for (const GroupId sibling : groups_.at(at).children) {
-                if (!groups_.at(sibling).dying) {
-                    known.push_back(groups_.at(sibling).name);
-                }
-            }
-            const std::string missing = full_path(at) + (at == in->root ? "" : "/") + std::string(component);
-            return base::refuse(ENOENT, "there is no group " + missing, did_you_mean(component, known));
+            break;
         }
-        at = *next;
+        walk.reached = *next;
+        ++name;
     }
-    return at;
+    walk.missing.erase(walk.missing.begin(), name);
+    return walk;
 }
 
 }  // namespace gpcsup::grouping

@@ -83,7 +83,6 @@ class Forest {
     // Groups. `restore_*` put back what the journal recorded, with its numbers. EAGAIN: deeper, or more of
     // them, than a group above allows (max_depth, max_descendants).
     base::Result<GroupId> create_group(GroupId parent, std::string_view name);
-    base::Result<GroupId> create_path(HierarchyId hierarchy, std::string_view path);  // and missing parents
     // EBUSY names the children, processes or threads in the way. A group that a controller holds becomes
     // *dying*: its name is free again, nothing can be put into it, and it goes with its last holder. A second
     // removal is EBUSY and says who holds it.
@@ -115,6 +114,12 @@ class Forest {
     base::Result<GroupId> resolve(std::string_view text) const;
     // Controllers that are in no hierarchy, so that whoever names one is told so.
     void set_unbound(std::vector<std::string> words) { unbound_ = std::move(words); }
+    // From the root along a path ("/a/b"), as far as its groups exist.
+    struct Walk {
+        GroupId reached;
+        std::vector<std::string_view> missing;  // the names after that, parts of the path
+    };
+    base::Result<Walk> walk(HierarchyId hierarchy, std::string_view path) const;
     [[nodiscard]] std::string path(GroupId id) const;       // "/a/b"
     [[nodiscard]] std::string full_path(GroupId id) const;  // "HIERARCHY:/a/b"
     [[nodiscard]] bool is_within(GroupId id, GroupId ancestor) const;
@@ -148,8 +153,6 @@ class Forest {
     void add_thread(GroupId id) { count_member(id, Member::thread, 1); }
     void remove_thread(GroupId id) { count_member(id, Member::thread, -1); }
     [[nodiscard]] std::size_t membership_count() const { return by_places_.size(); }  // rows in use
-    // Of the group and below.
-    void for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const;
     // Groups whose `populated` fell to 0 since the last call, that still exist and are still empty.
     [[nodiscard]] std::vector<GroupId> take_emptied();
     // Groups whose `populated` became more than 0, or 0, since the last call, or that were removed; each

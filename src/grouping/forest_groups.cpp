@@ -196,34 +196,6 @@ base::Result<GroupId> Forest::create_group(GroupId parent, std::string_view name
     return id;
 }
 
-base::Result<GroupId> Forest::create_path(HierarchyId hierarchy_id, std::string_view path) {
-    const Hierarchy* in = hierarchy(hierarchy_id);
-    if (in == nullptr) {
-        return base::refuse(ENOENT, "there is no such hierarchy");
-    }
-    const auto components = split_path(path);
-    if (!components) {
-        return std::unexpected(components.error());
-    }
-    GroupId at = in->root;
-    std::vector<GroupId> made;
-    for (const std::string_view component : *components) {
-        if (const auto existing = child(at, component)) {
-            at = *existing;
-            continue;
-        }
-        auto created = create_group(at, component);
-        if (!created) {
-            for (auto each = made.rbegin(); each != made.rend(); ++each) {
-                static_cast<void>(remove_group(*each));  // cannot fail: it is new and empty
-            }
-            return created;
-        }
-        made.push_back(at = *created);
-    }
-    return at;
-}
-
 base::Result<> Forest::restore_group(GroupId id, GroupId parent, std::string_view name) {
     if (id.value == 0 || group(id) != nullptr) {
         return base::fail(EEXIST, "restore the group", name);

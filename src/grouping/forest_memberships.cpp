@@ -126,20 +126,6 @@ void Forest::release(MembershipId id) {
     free_row(id);
 }
 
-void Forest::for_each_membership_in(GroupId top, const std::function<void(MembershipId)>& visit) const {
-    const Group* in = group(top);
-    if (in == nullptr) {
-        return;
-    }
-    const auto slot = in->hierarchy.value;
-    for (std::uint32_t index = 0; index < rows_.size(); ++index) {
-        const Row& row = rows_[index];
-        if (row.used && is_within(row.places[slot], top)) {
-            visit(MembershipId{index});
-        }
-    }
-}
-
 std::vector<GroupId> Forest::take_emptied() {
     std::vector<GroupId> result;
     std::unordered_set<GroupId> seen;

@@ -1,5 +1,7 @@
 #include "grouping/release_queue.h"
 
+#include <algorithm>
+
 namespace gpcsup::grouping {
 
 ReleaseQueue::Taken ReleaseQueue::candidate(const Forest& forest, GroupId id) {
@@ -35,8 +37,32 @@ bool ReleaseQueue::has_room(Time now) {
     return running_.size() < limits_.at_once && started_.size() < limits_.in_window;
 }
 
+std::vector<GroupId> ReleaseQueue::take_overdue(Time now) {
+    std::vector<GroupId> overdue;
+    for (auto& [id, until] : running_) {
+        if (until <= now) {
+            until = Time::max();
+            overdue.push_back(id);
+        }
+    }
+    return overdue;
+}
+
+// When the next agent is due to end, or the window has room again for those that wait.
+std::optional<ReleaseQueue::Time> ReleaseQueue::next_turn() const {
+    Time next = Time::max();
+    for (const auto& [id, until] : running_) {
+        next = std::min(next, until);
+    }
+    if (!ready_.empty() && started_.size() >= limits_.in_window) {
+        next = std::min(next, started_.front() + limits_.window);
+    }
+    return next == Time::max() ? std::nullopt : std::optional(next);
+}
+
 ReleaseQueue::Turn ReleaseQueue::turn(const Forest& forest, Time now) {
     Turn turn;
+    turn.overdue = take_overdue(now);
     std::deque<GroupId> later;
     while (!ready_.empty()) {
         const GroupId id = ready_.front();
@@ -64,14 +90,12 @@ ReleaseQueue::Turn ReleaseQueue::turn(const Forest& forest, Time now) {
         in_ready_.erase(id);
         waiting_.erase(id);
         deferred_.erase(id);
-        running_.insert(id);
+        running_[id] = end_of_agent(now);
         started_.push_back(now);
         turn.told.push_back(id);
     }
     ready_ = std::move(later);
-    if (!ready_.empty() && started_.size() >= limits_.in_window) {
-        turn.again = started_.front() + limits_.window;
-    }
+    turn.again = next_turn();
     return turn;
 }
 

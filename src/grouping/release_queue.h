@@ -1,11 +1,13 @@
 #pragma once
 // Which groups the release agents are to be told of, and when: a group that emptied waits here until it has
 // neither children nor holders left, then for its turn. Each group once, however often it emptied meanwhile;
-// so many agents at once and so many a second; never two for one group at the same time. Pure: it starts
+// so many agents at once and so many a second; never two for one group at the same time; an agent that takes
+// too long is named, so that it does not keep the others waiting for ever. Pure: it starts
 // nothing and knows no clock; the caller journals what it is told.
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -22,6 +24,7 @@ class ReleaseQueue {
         std::size_t at_once = 4;
         std::size_t in_window = 10;
         Time window = std::chrono::seconds(1);
+        Time agent_time = std::chrono::seconds(30);
     };
     explicit ReleaseQueue(Limits limits) : limits_(limits) {}
     ReleaseQueue() : ReleaseQueue(Limits{}) {}
@@ -40,24 +43,30 @@ class ReleaseQueue {
         std::vector<GroupId> told;
         std::vector<GroupId> deferred;  // releasable, but the limits say later: each is named once
         std::vector<GroupId> dropped;   // populated again, gone, or no longer to be told of
-        std::optional<Time> again;      // ask again then; else when one has finished
+        std::vector<GroupId>
+            overdue;                // their agents are to be ended: each is named once, and runs until then
+        std::optional<Time> again;  // ask again then; else when one has finished
     };
     Turn turn(const Forest& forest, Time now);
-    void running(GroupId id) { running_.insert(id); }
+    // A predecessor has started an agent for it, which has time until then.
+    void running(GroupId id, Time until) { running_[id] = until; }
     void finished(GroupId id) { running_.erase(id); }
+    [[nodiscard]] Time end_of_agent(Time start) const { return start + limits_.agent_time; }
 
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
   private:
     [[nodiscard]] bool has_room(Time now);
+    std::vector<GroupId> take_overdue(Time now);
+    [[nodiscard]] std::optional<Time> next_turn() const;
 
     Limits limits_;
     std::set<GroupId> waiting_;
     std::deque<GroupId> ready_;  // those of waiting_ that were found releasable, in that order
     std::unordered_set<GroupId> in_ready_;
     std::unordered_set<GroupId> deferred_;
-    std::unordered_set<GroupId> running_;
-    std::deque<Time> started_;  // within the window
+    std::map<GroupId, Time> running_;  // until when; Time::max() = its end has been asked for
+    std::deque<Time> started_;         // within the window
 };
 
 }  // namespace gpcsup::grouping

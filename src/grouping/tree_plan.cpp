@@ -28,12 +28,40 @@ const DeclaredGroup* find(const DeclaredHierarchy& hierarchy, std::string_view p
     return found == hierarchy.groups.end() ? nullptr : &*found;
 }
 
-const std::string* find(const DeclaredGroup* group, std::string_view setting) {
-    if (group == nullptr) {
-        return nullptr;
+// Whether the declaration says it of this very group.
+bool says(const DeclaredHierarchy& hierarchy, std::string_view path, std::string_view setting) {
+    return std::ranges::any_of(hierarchy.groups, [&](const DeclaredGroup& group) {
+        return group.path == path &&
+               std::ranges::find(group.settings, setting, &DeclaredSetting::name) != group.settings.end();
+    });
+}
+
+// A hierarchy's groups as they are once they are made.
+class MadeGroups {
+  public:
+    MadeGroups(const DeclaredHierarchy* hierarchy, const Making& making) {
+        if (hierarchy != nullptr) {
+            for (DeclaredGroup& group : as_made(*hierarchy, making).groups) {
+                values_[group.path] = values_of(group);
+                locations_[group.path] = std::move(group.location);
+            }
+        }
     }
-    const auto found = std::ranges::find(group->settings, setting, &DeclaredSetting::name);
-    return found == group->settings.end() ? nullptr : &found->value;
+    [[nodiscard]] const AttributeValues* find(const std::string& path) const {
+        const auto found = values_.find(path);
+        return found == values_.end() ? nullptr : &found->second;
+    }
+    [[nodiscard]] const std::map<std::string, AttributeValues>& all() const { return values_; }
+    [[nodiscard]] const std::string& location(const std::string& path) const { return locations_.at(path); }
+
+  private:
+    std::map<std::string, AttributeValues> values_;  // parents before their children
+    std::map<std::string, std::string> locations_;
+};
+
+std::string value_of(const AttributeValues& values, const std::string& name, const Defaults& defaults) {
+    const auto found = values.find(name);
+    return found == values.end() ? defaults.of(name) : found->second;
 }
 
 std::set<std::string> as_set(const std::vector<std::string>& list) {
@@ -63,8 +91,8 @@ bool is_below(std::string_view path, std::string_view top) {
 class Planner {
   public:
     Planner(const DeclaredTree& previous, const DeclaredTree& next, const DeclaredTree& live,
-            const DefaultOf& default_of)
-        : previous_(previous), next_(next), live_(live), default_of_(default_of) {}
+            const Making& making)
+        : previous_(previous), next_(next), live_(live), making_(making) {}
 
     std::vector<TreeStep> plan() {
         for (const DeclaredHierarchy& old : previous_) {
@@ -91,13 +119,7 @@ class Planner {
             } else if (as_set(there->controllers) != as_set(wanted.controllers)) {
                 rebind(wanted, *there);
             }
-            for (const DeclaredGroup& group : wanted.groups) {
-                plan_group(wanted, group, there);
-            }
-            if (const DeclaredHierarchy* old = find(previous_, wanted.name);
-                old != nullptr && there != nullptr) {
-                reset_groups_of_parents(wanted, *old, *there);
-            }
+            plan_groups(wanted, there);
         }
         std::ranges::stable_sort(steps_, {}, &TreeStep::action);
         return std::move(steps_);
@@ -141,52 +163,141 @@ class Planner {
              .location = wanted.location});
     }
 
-    void plan_group(const DeclaredHierarchy& wanted, const DeclaredGroup& group,
-                    const DeclaredHierarchy* there) {
-        const DeclaredGroup* live = there == nullptr ? nullptr : find(*there, group.path);
-        if (live == nullptr && group.path != "/") {
-            add({.action = TreeAction::create_group,
-                 .hierarchy = wanted.name,
-                 .path = group.path,
-                 .location = group.location});
+    void plan_groups(const DeclaredHierarchy& wanted, const DeclaredHierarchy* there) {
+        for (const DeclaredGroup& group : wanted.groups) {
+            if (group.path != "/" && (there == nullptr || find(*there, group.path) == nullptr)) {
+                add({.action = TreeAction::create_group,
+                     .hierarchy = wanted.name,
+                     .path = group.path,
+                     .location = group.location});
+            }
         }
-        const DeclaredHierarchy* old = find(previous_, wanted.name);
-        plan_settings(wanted, group, old == nullptr ? nullptr : find(*old, group.path), live);
+        const MadeGroups before(find(previous_, wanted.name), making_);
+        const MadeGroups after(&wanted, making_);
+        const MadeGroups live(there, making_);
+        std::map<std::string, AttributeValues> now;  // when all groups are made and none is set
+        std::map<std::string, Possible> possible;
+        for (const auto& [path, values] : after.all()) {
+            const Defaults defaults{making_, wanted.compat, path};
+            std::set<std::string> names;
+            if (live.find(path) == nullptr && path != "/") {
+                const std::string parent = path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+                now[path] = born_with(now[parent], defaults);
+                possible[path] = births(possible[parent], defaults);
+                names = unsure(values, possible[path], defaults);
+            } else {
+                const AttributeValues* as_it_is = live.find(path);
+                now[path] = as_it_is != nullptr ? *as_it_is : AttributeValues{};
+                names = named(values, before.find(path));
+                std::erase_if(names, [&](const std::string& name) {
+                    return value_of(now[path], name, defaults) == value_of(values, name, defaults);
+                });
+                for (const auto& [name, value] : now[path]) {
+                    possible[path][name] = {value};
+                }
+            }
+            add_possible(possible[path], values, defaults);
+            plan_settings(wanted, {path, values, now[path], names, after.location(path)});
+        }
     }
 
-    // What is set now, and what was and is no more.
-    void plan_settings(const DeclaredHierarchy& wanted, const DeclaredGroup& group, const DeclaredGroup* old,
-                       const DeclaredGroup* live) {
-        TreeStep step{.action = TreeAction::set,
-                      .hierarchy = wanted.name,
-                      .path = group.path,
-                      .location = group.location};
-        const auto change = [&](const std::string& name, const std::string& to) {
-            const std::string* known = find(live, name);
-            const std::string from = known == nullptr ? default_of(wanted, group, name) : *known;
-            if (to != from) {
-                step.changes.push_back({name, from, to});
+    // The values that a group may have while the steps are taken, in whatever order; not listed: the default.
+    using Possible = std::map<std::string, std::set<std::string>>;
+
+    // Besides what it may have already.
+    static void add_possible(Possible& possible, const AttributeValues& values, const Defaults& defaults) {
+        for (const auto& [name, value] : values) {
+            possible.try_emplace(name, std::set{defaults.of(name)});
+        }
+        for (auto& [name, all] : possible) {
+            all.insert(value_of(values, name, defaults));
+        }
+    }
+
+    // What a child may be born with.
+    [[nodiscard]] Possible births(const Possible& parent, const Defaults& defaults) const {
+        Possible child;
+        const auto copy = [&](const std::string& name) {
+            if (const auto found = parent.find(name); found != parent.end()) {
+                child[name] = found->second;
             }
         };
-        for (const DeclaredSetting& setting : group.settings) {
-            change(setting.name, setting.value);
+        std::ranges::for_each(making_.inherited, copy);
+        const auto clones = parent.find(std::string(clone_switch));
+        if (clones != parent.end() && clones->second.contains("true")) {
+            std::ranges::for_each(making_.cloned, copy);
         }
-        if (old != nullptr) {
-            for (const DeclaredSetting& setting : old->settings) {
-                if (find(&group, setting.name) == nullptr && find(live, setting.name) != nullptr &&
-                    !goes_with_its_controller(wanted, setting.name)) {
-                    change(setting.name, default_of(wanted, group, setting.name));
+        if (clones != parent.end() && clones->second.size() > 1) {
+            for (const std::string& name : making_.cloned) {
+                child[name].insert(defaults.of(name));
+            }
+        }
+        return child;
+    }
+
+    // What a new group may not have by its making alone.
+    [[nodiscard]] static std::set<std::string> unsure(const AttributeValues& wanted, const Possible& births,
+                                                      const Defaults& defaults) {
+        std::set<std::string> names;
+        for (const auto& [name, values] : births) {
+            if (values != std::set{value_of(wanted, name, defaults)}) {
+                names.insert(name);
+            }
+        }
+        for (const auto& [name, value] : wanted) {
+            if (!births.contains(name) && value != defaults.of(name)) {
+                names.insert(name);
+            }
+        }
+        return names;
+    }
+
+    // What the file says now, and what it said.
+    static std::set<std::string> named(const AttributeValues& after, const AttributeValues* before) {
+        std::set<std::string> names;
+        for (const AttributeValues* values : {&after, before}) {
+            if (values != nullptr) {
+                for (const auto& [name, value] : *values) {
+                    names.insert(name);
                 }
             }
         }
-        if (!step.changes.empty()) {
-            add(std::move(step));
+        return names;
+    }
+
+    struct GroupChange {
+        const std::string& path;
+        const AttributeValues& to;
+        const AttributeValues& from;
+        const std::set<std::string>& names;
+        const std::string& location;
+    };
+
+    // What is inherited is a step of its own: the group has it also where what is said of it is refused.
+    void plan_settings(const DeclaredHierarchy& wanted, const GroupChange& change) {
+        TreeStep inherited{.action = TreeAction::set,
+                           .hierarchy = wanted.name,
+                           .path = change.path,
+                           .location = change.location};
+        TreeStep said = inherited;
+        const Defaults defaults{making_, wanted.compat, change.path};
+        for (const std::string& name : change.names) {
+            if (!goes_with_its_controller(wanted, name)) {
+                const bool is_inherited = can_be_inherited(name) && !says(wanted, change.path, name);
+                (is_inherited ? inherited : said)
+                    .changes.push_back(
+                        {name, value_of(change.from, name, defaults), value_of(change.to, name, defaults)});
+            }
+        }
+        for (TreeStep* step : {&inherited, &said}) {
+            if (!step->changes.empty()) {
+                add(std::move(*step));
+            }
         }
     }
 
-    [[nodiscard]] std::string default_of(const DeclaredHierarchy& hierarchy, const DeclaredGroup& group,
-                                         const std::string& setting) const {
-        return default_of_(hierarchy.compat, group.path, setting);
+    [[nodiscard]] bool can_be_inherited(const std::string& name) const {
+        return has(making_.inherited, name) || has(making_.cloned, name);
     }
 
     // Nobody resets what was set by a controller that the hierarchy gives away.
@@ -198,21 +309,10 @@ class Planner {
                !has(wanted.controllers, controller);
     }
 
-    // A group that was declared with settings, and is now there only because one below it is declared.
-    void reset_groups_of_parents(const DeclaredHierarchy& wanted, const DeclaredHierarchy& old,
-                                 const DeclaredHierarchy& there) {
-        const std::set<std::string> made = groups_made(&wanted);
-        for (const DeclaredGroup& group : old.groups) {
-            if (find(wanted, group.path) == nullptr && (made.contains(group.path) || group.path == "/")) {
-                plan_settings(wanted, {group.path, {}, ""}, &group, find(there, group.path));
-            }
-        }
-    }
-
     const DeclaredTree& previous_;
     const DeclaredTree& next_;
     const DeclaredTree& live_;
-    const DefaultOf& default_of_;
+    const Making& making_;
     std::vector<TreeStep> steps_;
 };
 
@@ -381,8 +481,8 @@ std::string TreeStep::detail() const {
 }
 
 std::vector<TreeStep> plan_tree(const DeclaredTree& previous, const DeclaredTree& next,
-                                const DeclaredTree& live, const DefaultOf& default_of) {
-    return Planner(previous, next, live, default_of).plan();
+                                const DeclaredTree& live, const Making& making) {
+    return Planner(previous, next, live, making).plan();
 }
 
 std::vector<TreeBlocker> blockers_of(const std::vector<TreeStep>& steps, const DeclaredTree& live,

@@ -3,14 +3,14 @@
 //
 // Three trees are compared: what was declared before, what is declared now, and what there is. What is
 // declared now is made so; what was declared before and is no more is taken away; what was made at run time
-// and was never declared stays as it is.
+// and was never declared stays as it is. Declared is also what a group inherits from one above it (making.h).
 
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "grouping/declared.h"
+#include "grouping/making.h"
 
 namespace gpcsup::grouping {
 
@@ -46,13 +46,12 @@ struct TreeStep {
     [[nodiscard]] std::string detail() const;  // "numtasks.limit: 64 → 128"; for people
 };
 
-// Of the group of this path in a hierarchy of that kind.
-using DefaultOf =
-    std::function<std::string(Compat compat, const std::string& path, const std::string& attribute)>;
-
-// In LIVE every group is listed, with the settings that are not the default.
+// In LIVE every group is listed. The steps come to the same tree as those from nothing do (the boot), but for
+// what was made or set at run time and is not declared: all groups are made before any is set, so each
+// setting that a group would not have by then is a step of its own. A step that is refused may be taken after
+// the others.
 [[nodiscard]] std::vector<TreeStep> plan_tree(const DeclaredTree& previous, const DeclaredTree& next,
-                                              const DeclaredTree& live, const DefaultOf& default_of);
+                                              const DeclaredTree& live, const Making& making);
 
 struct TreeBlocker {
     std::string what;

@@ -27,8 +27,6 @@ class ConnectorTracker final : public Tracker {
 
     [[nodiscard]] TrackingQuality quality() const override { return TrackingQuality::exact; }
     [[nodiscard]] int descriptor() const override { return connector_.get(); }
-    // The taskstats socket, to be kept; -1 without. Nobody needs to watch it.
-    [[nodiscard]] int taskstats_descriptor() const { return taskstats_.get(); }
     base::Result<Progress> on_readable(std::size_t budget) override;
     base::Result<> drain() override;
 

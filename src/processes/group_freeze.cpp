@@ -14,8 +14,8 @@ constexpr int rounds_at_most = 32;
 constexpr int quiet_rounds = 2;
 constexpr auto pause = std::chrono::milliseconds(5);
 
-bool is_stopped(const sys::ProcStat& stat) {
-    return stat.state == 'T' || stat.state == 't';
+bool is_stopped(sys::ProcFiles& files, const sys::ProcStat& stat) {
+    return sys::is_stopped(sys::living_state(files, stat));
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ bool is_stopped(const sys::ProcStat& stat) {
 base::Result<> freeze_process(Process& process, sys::ProcFiles& files, sys::Signals& signals) {
     if (!process.has(process_frozen)) {
         const auto stat = files.stat(process.pid);
-        if (stat && stat->start_time == process.start_time && is_stopped(*stat)) {
+        if (stat && stat->start_time == process.start_time && is_stopped(files, *stat)) {
             process.flags |= process_was_stopped;
         }
         process.flags |= process_frozen;
@@ -92,17 +92,17 @@ void GroupFreeze::stop_all() {
 
 // A parent that waits inside vfork for a child that stands still is in an uninterruptible call until the
 // child goes on: it stands as still as its child does.
-bool GroupFreeze::stands_still(const Process& process, const sys::ProcStat& stat) {
-    if (is_stopped(stat) || stat.state == 'Z' || stat.state == 'X') {
+bool GroupFreeze::stands_still(const Process& process, char state) {
+    if (sys::is_stopped(state)) {
         return true;
     }
     bool waits_for_stopped_child = false;
-    if (stat.state == 'D') {
+    if (state == 'D') {
         tools_.table.for_each_child(process.pid, [&](const Process& child) {
             const auto seen = child.has(process_frozen)
                                   ? tools_.files.stat(child.pid)
                                   : base::Result<sys::ProcStat>(base::fail(ESRCH, "", ""));
-            waits_for_stopped_child = waits_for_stopped_child || (seen && is_stopped(*seen));
+            waits_for_stopped_child = waits_for_stopped_child || (seen && is_stopped(tools_.files, *seen));
         });
     }
     return waits_for_stopped_child;
@@ -117,15 +117,18 @@ void GroupFreeze::look() {
         if (process == nullptr || !stat || stat->start_time != id.start_time || stat->ended()) {
             continue;
         }
-        if (stands_still(*process, *stat)) {
+        // The stop reaches a thread when it next returns from the kernel: the leader's says nothing of
+        // others.
+        const char state = stat->threads > 1 ? sys::state_of_threads(tools_.files, *stat) : stat->state;
+        if (stands_still(*process, state)) {
             ++stopped_;
             continue;
         }
         std::string reason = "is in an uninterruptible call of the kernel";
         if (auto sent = tools_.signals.send(id, SIGSTOP); !sent) {
             reason = std::string("cannot be signalled: ") + std::strerror(sent.error().code);
-        } else if (stat->state != 'D') {
-            reason = std::string("has been stopped and is still in state ") + stat->state;
+        } else if (state != 'D') {
+            reason = std::string("has been stopped and is still in state ") + state;
         }
         survivors_.push_back({id, std::move(reason)});
     }

@@ -66,7 +66,7 @@ class GroupFreeze {
   private:
     std::size_t stop_new();
     void look();
-    [[nodiscard]] bool stands_still(const Process& process, const sys::ProcStat& stat);
+    [[nodiscard]] bool stands_still(const Process& process, char state);
 
     SignalTools tools_;
     grouping::GroupId group_;

@@ -53,8 +53,8 @@ void GroupKill::report_survivors(const std::vector<base::ProcessId>& left) {
         std::string reason = "is in an uninterruptible call of the kernel";
         if (auto sent = tools_.signals.send(id, SIGKILL); !sent) {
             reason = std::string("cannot be signalled: ") + std::strerror(sent.error().code);
-        } else if (stat->state != 'D') {
-            reason = std::string("has been signalled and is still in state ") + stat->state;
+        } else if (const char state = sys::living_state(tools_.files, *stat); state != 'D') {
+            reason = std::string("has been signalled and is still in state ") + state;
         }
         survivors_.push_back({id, std::move(reason)});
     }

@@ -3,6 +3,11 @@
 #include <limits>
 
 namespace gpcsup::processes {
+namespace {
+
+constexpr std::size_t most_generations = 256;
+
+}  // namespace
 
 // Brings the table to what the stat file says about one process.
 void Sweep::compare(const sys::ProcStat& stat, TrackerSink& sink) {
@@ -140,6 +145,25 @@ void Sweep::run_below(pid_t process, TrackerSink& sink) {
     walk.queue.push_back(process);
     while (walk.next < walk.queue.size()) {
         (void)expand(walk, sink);
+    }
+}
+
+void Sweep::run_above(pid_t process, TrackerSink& sink) {
+    std::vector<sys::ProcStat> line;
+    for (pid_t at = process; at != table_.root();) {
+        const auto stat = files_.stat(at);
+        if (!stat || line.size() == most_generations) {
+            return;
+        }
+        const Process* known = table_.find(at);
+        if (known != nullptr && known->start_time == stat->start_time && !known->has(process_dead)) {
+            break;
+        }
+        line.push_back(*stat);
+        at = stat->parent;
+    }
+    for (auto stat = line.rbegin(); stat != line.rend(); ++stat) {
+        compare(*stat, sink);
     }
 }
 

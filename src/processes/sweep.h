@@ -27,6 +27,9 @@ class Sweep {
     Progress step(TrackerSink& sink, std::size_t budget);
     // Only the children of one process that the table does not know yet, and theirs.
     void run_below(pid_t process, TrackerSink& sink);
+    // Only this process and those above it that the table does not know yet, where they descend from one that
+    // it knows or from gpc-init; some generations at most.
+    void run_above(pid_t process, TrackerSink& sink);
 
   private:
     struct Walk {

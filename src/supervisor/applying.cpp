@@ -1,6 +1,7 @@
 #include "supervisor/applying.h"
 
 #include <algorithm>
+#include <set>
 
 #include "controllers/controller.h"
 #include "supervisor/declaration_json.h"
@@ -20,12 +21,6 @@ constexpr std::string_view marker = "apply";
 
 units::TimePoint now() {
     return units::TimePoint(std::chrono::nanoseconds(monotonic_now_ns()));
-}
-
-std::string default_of(grouping::Compat compat, const std::string& path, const std::string& attribute) {
-    auto row = controllers::find_attribute(attribute);
-    const auto level = path == "/" ? controllers::Level::root : controllers::Level::below;
-    return row ? std::string(controllers::default_of(**row, compat, level)) : std::string();
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -70,7 +65,8 @@ Json problem_at(const std::string& location, const std::string& key, const std::
 
 std::vector<TreeStep> Applying::steps_between(const grouping::DeclaredTree& previous,
                                               const grouping::DeclaredTree& next) const {
-    return grouping::plan_tree(previous, next, live_tree(parts_.forest, parts_.controllers), default_of);
+    return grouping::plan_tree(previous, next, live_tree(parts_.forest, parts_.controllers),
+                               making_of_groups());
 }
 
 Applying::Plan Applying::make_plan(const Configuration& next) {
@@ -231,28 +227,40 @@ std::expected<void, Applying::Failure> Applying::carry_out(const Plan& plan, Con
     return {};
 }
 
-// Settings of several groups may allow each other only in a certain order (a child's CPUs must be among its
-// parent's, before and after): what is refused is tried again after the others.
-base::Result<> Applying::take_steps(std::vector<TreeStep> steps) {
+// Groups and settings may allow each other only in a certain order (a child's CPUs must be among its
+// parent's, before and after; a group needs room below its parent): what is refused is tried again after the
+// others, until no step is taken any more. What is left then, each with its error.
+std::vector<Applying::Refused> Applying::take_all(std::vector<TreeStep> steps) {
     while (!steps.empty()) {
-        std::vector<TreeStep> refused;
-        base::Result<> failure;
+        std::vector<Refused> refused;
         for (TreeStep& step : steps) {
-            auto done = take(step);
-            if (!done && step.action != TreeAction::set) {
-                return done;
-            }
-            if (!done) {
-                failure = std::move(done);
-                refused.push_back(std::move(step));
+            if (auto done = take(step); !done) {
+                refused.push_back({std::move(step), std::move(done.error())});
             }
         }
         if (refused.size() == steps.size()) {
-            return failure;
+            return refused;
         }
-        steps = std::move(refused);
+        steps.clear();
+        for (Refused& one : refused) {
+            steps.push_back(std::move(one.step));
+        }
     }
     return {};
+}
+
+// Hierarchies first, each step of which needs those before it.
+base::Result<> Applying::take_steps(std::vector<TreeStep> steps) {
+    const auto groups = std::ranges::find_if(
+        steps, [](const TreeStep& step) { return step.action >= TreeAction::create_group; });
+    for (auto step = steps.begin(); step != groups; ++step) {
+        if (auto done = take(*step); !done) {
+            return done;
+        }
+    }
+    steps.erase(steps.begin(), groups);
+    auto refused = take_all(std::move(steps));
+    return refused.empty() ? base::Result<>() : std::unexpected(std::move(refused.front().why));
 }
 
 base::Result<> Applying::take(const TreeStep& step) {
@@ -287,24 +295,28 @@ base::Result<> Applying::take(const TreeStep& step) {
 // Going back is going forward to what there was, not to what was declared: what was made or set at run time
 // is there again, too. As far as it goes: one step that is refused keeps no other from being taken.
 Json Applying::roll_back(const grouping::DeclaredTree& before) {
-    std::vector<TreeStep> steps = steps_between(live_tree(parts_.forest, parts_.controllers), before);
-    while (true) {
-        std::vector<TreeStep> refused;
-        Json left = Json::array();
-        for (TreeStep& step : steps) {
-            if (auto done = take(step); !done) {
-                left.push_back(step.what() + ": " + done.error().message());
-                refused.push_back(std::move(step));
-            }
-        }
-        if (refused.empty() || refused.size() == steps.size()) {
-            for (const Json& reason : left) {
-                parts_.chronicle.note("apply-not-undone", {{"reason", reason}});
-            }
-            return left;
-        }
-        steps = std::move(refused);
+    Json left = Json::array();
+    for (const Refused& one : take_all(steps_between(live_tree(parts_.forest, parts_.controllers), before))) {
+        left.push_back(one.step.what() + ": " + one.why.message());
+        parts_.chronicle.note("apply-not-undone", {{"reason", left.back()}});
     }
+    return left;
+}
+
+// A boot is an apply to nothing, but for what cannot be had: that is told, and the rest is there.
+void Applying::declare() {
+    std::set<std::string> missing;  // hierarchies and groups: what is said of them is no problem of its own
+    for (const Refused& one : take_all(steps_between({}, parts_.configuration.hierarchies()))) {
+        const bool is_set = one.step.action == TreeAction::set;
+        if (missing.contains(one.step.hierarchy) || (is_set && missing.contains(one.step.what()))) {
+            continue;
+        }
+        if (!is_set) {
+            missing.insert(one.step.what());
+        }
+        parts_.configuration.add_problem(one.step.location + ": " + one.why.message());
+    }
+    parts_.configuration.record_problems(parts_.chronicle);
 }
 
 // --- after a crash

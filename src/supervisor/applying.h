@@ -29,6 +29,7 @@ class Applying {
     };
     explicit Applying(const Parts& parts) : parts_(parts) {}
 
+    void declare();  // at boot: what the configuration says is made, and what cannot be is among its problems
     void adopt(const journal::States& states);  // what a predecessor had begun; then resume when all is there
     void resume(const journal::States& states);
 
@@ -56,6 +57,11 @@ class Applying {
         Json left = Json::array();
     };
     std::expected<void, Failure> carry_out(const Plan& plan, Configuration next);
+    struct Refused {
+        grouping::TreeStep step;
+        base::Error why;
+    };
+    std::vector<Refused> take_all(std::vector<grouping::TreeStep> steps);
     base::Result<> take_steps(std::vector<grouping::TreeStep> steps);
     base::Result<> take(const grouping::TreeStep& step);
     [[nodiscard]] Json roll_back(const grouping::DeclaredTree& before);

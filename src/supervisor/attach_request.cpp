@@ -108,10 +108,10 @@ void AttachRequest::read_word(const std::string& word, std::string_view scope) {
              base::refuse(EINVAL, "it is one of gpcsup's own programs, which stay where they are").error()});
         return;
     }
+    named_.insert((*process)->id());
+    placement_.processes.push_back((*process)->id());
     if (scope == "tree") {
-        add_tree(**process);
-    } else {
-        placement_.processes.push_back((*process)->id());
+        add_tree((*process)->id());
     }
 }
 
@@ -130,7 +130,7 @@ void AttachRequest::read_thread(const std::string& word) {
     if (!thread) {
         return refuse(error(ESRCH, "there is no such thread"));
     }
-    const processes::Process* process = from_.census.table().find(thread->process);
+    const processes::Process* process = find(thread->process.pid);
     if (process == nullptr) {
         return refuse(not_tracked(thread->process.pid));
     }
@@ -171,7 +171,7 @@ base::Result<processes::Process*> AttachRequest::find(const std::string& text) {
     if (problem != std::errc{}) {
         return std::unexpected(gone());  // beyond what a process can have
     }
-    processes::Process* process = from_.census.table().find(pid);
+    processes::Process* process = find(pid);
     if (process == nullptr) {
         return std::unexpected(not_tracked(pid));
     }
@@ -181,9 +181,19 @@ base::Result<processes::Process*> AttachRequest::find(const std::string& text) {
     return process;
 }
 
+// A sweep may not have come to it yet.
+processes::Process* AttachRequest::find(pid_t pid) {
+    if (processes::Process* known = from_.census.table().find(pid)) {
+        return known;
+    }
+    from_.census.look_for(pid);
+    return from_.census.table().find(pid);
+}
+
 base::Error AttachRequest::not_tracked(pid_t pid) const {
     if (pid == 0) {
-        return error(EINVAL, "0 is no process");
+        return error(EINVAL, "0 is no process",
+                     "a shell moves itself with `gpcsup attach $$ HIERARCHY:PATH`");
     }
     if (pid == from_.init_pid) {
         return error(EINVAL, "it is gpc-init itself, which is above all groups");
@@ -207,9 +217,9 @@ base::Error AttachRequest::not_tracked(pid_t pid) const {
                  "start it with `gpcsup run` or as a unit");
 }
 
-void AttachRequest::add_tree(const processes::Process& top) {
-    auto& list = placement_.processes;
-    list.push_back(top.id());
+void AttachRequest::add_tree(base::ProcessId top) {
+    from_.census.look_below(top.pid);
+    std::vector<base::ProcessId> list{top};
     for (std::size_t at = list.size() - 1; at < list.size(); ++at) {
         from_.census.table().for_each_child(list[at].pid, [&](processes::Process& child) {
             if (!child.has(processes::process_dead)) {
@@ -217,6 +227,7 @@ void AttachRequest::add_tree(const processes::Process& top) {
             }
         });
     }
+    placement_.processes.insert(placement_.processes.end(), list.begin() + 1, list.end());
 }
 
 std::string AttachRequest::target_names() const {
@@ -231,18 +242,41 @@ std::string AttachRequest::target_names() const {
 // ---------------------------------------------------------------------------------------------------------------
 
 void AttachRequest::judge(const control::Caller& caller) {
+    std::vector<base::ProcessId> ended;
     for (const base::ProcessId id : placement_.processes) {
-        const processes::Process* process = from_.census.table().find(id);
-        for (const GroupId group : placement_.groups) {
-            auto allowed = process == nullptr ? std::unexpected(gone()) : check(caller, *process, group);
-            if (!allowed) {
-                refused_.push_back({ItemKind::process, std::to_string(id.pid), id,
-                                    from_.forest.full_path(group), std::move(allowed.error())});
-                break;  // one reason is enough for a process
-            }
+        const auto refusal = judge_process(caller, id);
+        if (!refusal) {
+            continue;
+        }
+        if (refusal->error.code == ESRCH && !named_.contains(id)) {
+            ended.push_back(id);
+        } else {
+            refused_.push_back(*refusal);
         }
     }
+    leave_out(ended);
     judge_threads(caller);
+}
+
+std::optional<RefusedItem> AttachRequest::judge_process(const control::Caller& caller,
+                                                        base::ProcessId id) const {
+    const processes::Process* process = from_.census.table().find(id);
+    for (const GroupId group : placement_.groups) {
+        auto allowed = process == nullptr ? std::unexpected(gone()) : check(caller, *process, group);
+        if (!allowed) {  // one reason is enough for a process
+            return RefusedItem{ItemKind::process, std::to_string(id.pid), id, from_.forest.full_path(group),
+                               std::move(allowed.error())};
+        }
+    }
+    return std::nullopt;
+}
+
+void AttachRequest::leave_out(const std::vector<base::ProcessId>& ended) {
+    auto& list = placement_.processes;
+    std::erase_if(list, [&](base::ProcessId id) { return std::ranges::find(ended, id) != ended.end(); });
+    if (!ended.empty() && list.empty() && placement_.threads.empty() && refused_.empty()) {
+        refused_.push_back({ItemKind::all, "", {}, target_names(), error(ESRCH, "all of them have ended")});
+    }
 }
 
 void AttachRequest::judge_threads(const control::Caller& caller) {

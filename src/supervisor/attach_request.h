@@ -1,10 +1,12 @@
 #pragma once
 // One attach as a client asks for it: names become processes and groups, and every item is judged (is it
 // there, can it be moved, may this caller move it) before anything moves. All that is in the way is told,
-// item by item. It moves nothing itself.
+// item by item. Who was not named, and ends before anything moves, is not in the way. It moves nothing
+// itself.
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,14 +64,19 @@ class AttachRequest {
                                        grouping::GroupId target) const;
     [[nodiscard]] grouping::GroupId source_of(const base::ThreadId& thread, const processes::Process& process,
                                               grouping::GroupId target) const;
-    void add_tree(const processes::Process& top);
+    void add_tree(base::ProcessId top);
     base::Result<processes::Process*> find(const std::string& text);
+    processes::Process* find(pid_t pid);
+    [[nodiscard]] std::optional<RefusedItem> judge_process(const control::Caller& caller,
+                                                           base::ProcessId id) const;
+    void leave_out(const std::vector<base::ProcessId>& ended);
     [[nodiscard]] base::Error not_tracked(pid_t pid) const;
     [[nodiscard]] std::string target_names() const;
 
     Sources from_;
     MoveRights rights_;
     grouping::PlacementRequest placement_;
+    std::set<base::ProcessId> named_;  // by number; the others came as what is below them, or as a unit's
     std::vector<RefusedItem> refused_;
 };
 

@@ -172,6 +172,21 @@ void Census::take_news() {
     news_.news_taken();
 }
 
+void Census::look_for(pid_t process) {
+    if (tracker_->quality() == processes::TrackingQuality::sampled) {
+        const auto status = files_->status(process);
+        if (status && sys::process_of(*status) == process) {  // a thread has a number of that kind, too
+            processes::Sweep(*table_, *files_).run_above(process, *relay_);
+        }
+    }
+}
+
+void Census::look_below(pid_t process) {
+    if (tracker_->quality() == processes::TrackingQuality::sampled) {
+        processes::Sweep(*table_, *files_).run_below(process, *relay_);
+    }
+}
+
 base::Result<base::ProcessId> Census::born(pid_t pid, grouping::MembershipId membership) {
     auto process = lineage_->born(pid, membership);
     if (process) {

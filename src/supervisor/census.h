@@ -57,6 +57,10 @@ class Census final : private processes::Observer, private processes::Origins {
     void drain_tracker();  // everything the tracker has heard of until now
     void fold_exits();     // and the exit records behind it
     void take_news();      // both, and tells news_taken
+    // Where tracking is sampled: looks whether a process that is not known is below gpc-init; at what is
+    // below one that is known. Where it is exact both are known already.
+    void look_for(pid_t process);
+    void look_below(pid_t process);
 
     [[nodiscard]] bool is_open() const { return table_ != nullptr && tracker_ != nullptr; }
     [[nodiscard]] processes::ProcessTable& table() { return *table_; }

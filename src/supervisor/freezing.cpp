@@ -108,8 +108,8 @@ bool Freezing::is_in(const base::ProcessId& process, GroupId frozen) const {
 
 bool Freezing::runs(const base::ProcessId& process) const {
     const auto stat = census_.files().stat(process.pid);
-    return stat && stat->start_time == process.start_time && stat->state != 'T' && stat->state != 't' &&
-           !stat->ended();
+    return stat && stat->start_time == process.start_time && !stat->ended() &&
+           !sys::is_stopped(sys::living_state(census_.files(), *stat));
 }
 
 bool Freezing::stands_still(GroupId id) {
@@ -302,9 +302,7 @@ void Freezing::moved(Process& process) {
 }
 
 void Freezing::stop_again(Process& process) {
-    const auto stat = census_.files().stat(process.pid);
-    if (stat && stat->start_time == process.start_time && stat->state != 'T' && stat->state != 't' &&
-        !stat->ended()) {
+    if (runs(process.id())) {
         process.flags &= ~static_cast<std::uint32_t>(processes::process_was_stopped);
         (void)!processes::freeze_process(process, census_.files(), census_.signals()).has_value();
     }

@@ -19,7 +19,8 @@ class GroupEvents {
     void restore(const journal::States& states);
     // After recovery: every group against what had been told of it. Returns those that are empty now.
     std::vector<grouping::GroupId> compare_all();
-    // Its `populated` became 0 or more; if it is as it was again, both are told.
+    // It was filled, or emptied, or both since it was last told of: what it is now is told, after the other
+    // where that is what had been told last.
     void flipped(grouping::GroupId group);
 
   private:

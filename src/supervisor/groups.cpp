@@ -42,14 +42,6 @@ std::string_view told(std::string_view path, std::string_view event) {
 
 }  // namespace
 
-std::vector<controllers::SettingText> texts_of(std::span<const grouping::DeclaredSetting> settings) {
-    std::vector<controllers::SettingText> texts;
-    for (const grouping::DeclaredSetting& setting : settings) {
-        texts.push_back({setting.name, setting.value});
-    }
-    return texts;
-}
-
 Groups::Groups(grouping::Forest& forest, controllers::ControllerSet& controllers, Chronicle& chronicle)
     : forest_(forest), controllers_(controllers), chronicle_(chronicle) {
     chronicle_.add_rewriter([this](Chronicle&) { rewrite(); });
@@ -170,19 +162,8 @@ base::Result<GroupId> Groups::nearest(std::string_view full_path) const {
     if (hierarchy == nullptr) {
         return forest_.resolve(full_path);  // its error names what there is
     }
-    auto components = grouping::split_path(address->path);
-    if (!components) {
-        return base::pass(components);
-    }
-    GroupId at = hierarchy->root;
-    for (const std::string_view component : *components) {
-        const auto next = forest_.child(at, component);
-        if (!next) {
-            break;
-        }
-        at = *next;
-    }
-    return at;
+    auto walk = forest_.walk(hierarchy->id, address->path);
+    return walk ? base::Result<GroupId>(walk->reached) : base::pass(walk);
 }
 
 base::Result<GroupId> Groups::create(std::string_view full_path, Parents parents,
@@ -194,11 +175,11 @@ base::Result<GroupId> Groups::create(std::string_view full_path, Parents parents
     const auto address = grouping::split_address(full_path);
     const HierarchyId hierarchy = forest_.group(*above)->hierarchy;
     if (parents == Parents::must_exist) {
-        const auto components = grouping::split_path(address->path);
-        if (components->size() == forest_.depth(*above)) {
+        auto walk = forest_.walk(hierarchy, address->path);
+        if (walk->missing.empty()) {
             return base::refuse(EEXIST, "group " + forest_.full_path(*above) + " exists");
         }
-        if (components->size() > forest_.depth(*above) + 1) {
+        if (walk->missing.size() > 1) {
             auto missing = forest_.resolve(full_path);
             missing.error().hint = "`-p` makes the parents that are missing";
             return missing;
@@ -278,12 +259,12 @@ base::Result<GroupId> Groups::own_group(GroupId parent, std::string_view name, L
 }
 
 base::Result<GroupId> Groups::on_demand(HierarchyId hierarchy, std::string_view path) {
-    auto parts = grouping::split_path(path);
-    if (!parts) {
-        return base::pass(parts);
+    auto walk = forest_.walk(hierarchy, path);
+    if (!walk) {
+        return base::pass(walk);
     }
-    GroupId at = forest_.hierarchy(hierarchy)->root;
-    for (const std::string_view part : *parts) {
+    GroupId at = walk->reached;
+    for (const std::string_view part : walk->missing) {
         auto below = own_group(at, part, Lifetime::until_empty);
         if (!below) {
             remove_unused(at);

@@ -9,16 +9,11 @@
 #include <vector>
 
 #include "controllers/dispatcher.h"
-#include "grouping/declared.h"
 #include "grouping/placement.h"
 #include "journal/journal.h"
 #include "supervisor/chronicle.h"
 
 namespace gpcsup::supervisor {
-
-// The same settings, as the controllers read them.
-[[nodiscard]] std::vector<controllers::SettingText> texts_of(
-    std::span<const grouping::DeclaredSetting> settings);
 
 class Groups final : public grouping::PlacementLog {
   public:

@@ -5,12 +5,16 @@
 #include <vector>
 
 #include "controllers/dispatcher.h"
-#include "grouping/declared.h"
+#include "grouping/making.h"
 #include "grouping/rules.h"
 
 namespace gpcsup::supervisor {
 
-// Every group of every hierarchy but `unit`, with its settings that are not the default.
+// How the attributes that exist come to new groups.
+[[nodiscard]] const grouping::Making& making_of_groups();
+
+// Every group of every hierarchy but `unit`, as a declaration would say it: with what its making would not
+// give anyway.
 [[nodiscard]] grouping::DeclaredTree live_tree(const grouping::Forest& forest,
                                                const controllers::ControllerSet& controllers);
 

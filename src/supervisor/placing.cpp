@@ -1,5 +1,7 @@
 #include "supervisor/placing.h"
 
+#include <cerrno>
+
 namespace gpcsup::supervisor {
 
 using grouping::GroupId;
@@ -15,17 +17,35 @@ Placing::Placing(grouping::Forest& forest, Groups& groups, RuleBook& rules, Chro
     });
 }
 
+// The first group on the way that is missing, and what to type.
+base::Result<GroupId> Placing::named(const std::string& address) const {
+    auto group = forest_.resolve(address);
+    const bool is_known = forest_.find_hierarchy(address.substr(0, address.find(':'))) != nullptr;
+    if (!group && group.error().code == ENOENT && is_known) {
+        std::string& hint = group.error().hint;
+        hint += (hint.empty() ? "" : " ") + ("`gpcsup group create -p " + address + "` makes it");
+    }
+    return group;
+}
+
+base::Result<> Placing::check_places(const units::Declaration& unit) const {
+    for (const auto& [hierarchy, path] : unit.place) {
+        if (auto group = named(hierarchy + ":" + path); !group) {
+            return base::pass(group);
+        }
+    }
+    return {};
+}
+
 base::Result<Places> Placing::declared(const units::Declaration& unit) const {
     Places places{};
     for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
         places[hierarchy->id.value] = hierarchy->root;
     }
     for (const auto& [hierarchy, path] : unit.place) {
-        auto group = forest_.resolve(hierarchy + ":" + path);
+        auto group = named(hierarchy + ":" + path);
         if (!group) {
-            group.error().tried = "place: " + group.error().message();
-            group.error().object.clear();
-            group.error().hint = "declare the group in gpcsup.toml or make it with `gpcsup group create`";
+            group.error().tried = "place: " + group.error().tried;
             return base::pass(group);
         }
         places[forest_.group(*group)->hierarchy.value] = *group;
@@ -82,7 +102,7 @@ base::Result<Places> Placing::prepare(const units::Declaration& unit, const std:
 }
 
 void Placing::withdraw(const units::Declaration& unit) {
-    for (const auto& [hierarchy, path] : shown(unit)) {
+    for (const auto& [hierarchy, path] : paths_of(unit)) {
         if (auto group = groups_.nearest(hierarchy + ":" + path)) {  // it may have failed half way down
             groups_.remove_unused(*group);
         }
@@ -91,7 +111,7 @@ void Placing::withdraw(const units::Declaration& unit) {
 
 Places Placing::existing(const units::Declaration& unit) const {
     Places places{};
-    for (const auto& [hierarchy, path] : shown(unit)) {
+    for (const auto& [hierarchy, path] : paths_of(unit)) {
         if (auto group = forest_.resolve(hierarchy + ":" + path)) {
             places[forest_.group(*group)->hierarchy.value] = *group;
         }
@@ -99,7 +119,7 @@ Places Placing::existing(const units::Declaration& unit) const {
     return places;
 }
 
-std::map<std::string, std::string> Placing::shown(const units::Declaration& unit) const {
+std::map<std::string, std::string> Placing::paths_of(const units::Declaration& unit) const {
     std::map<std::string, std::string> place;
     for (const grouping::Hierarchy* hierarchy : forest_.hierarchies()) {
         place[hierarchy->name] = "/";

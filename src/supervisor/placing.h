@@ -16,6 +16,8 @@ class Placing {
     Placing(grouping::Forest& forest, Groups& groups, RuleBook& rules, Chronicle& chronicle);
     void restore(const journal::States& states);  // what rules said at the last start of each unit
 
+    // ENOENT names the first place that does not exist, and what to type. Nothing is made.
+    [[nodiscard]] base::Result<> check_places(const units::Declaration& unit) const;
     // The unit's places, with its own groups made and its limits set. ENOENT names the place that does not
     // exist. What rules say is asked now, for this `executable`, and written down for `existing`.
     base::Result<grouping::Places> prepare(const units::Declaration& unit, const std::string& executable);
@@ -25,8 +27,9 @@ class Placing {
     // The places of a unit that has been prepared before, as its groups are now; roots where one has gone
     // meanwhile.
     [[nodiscard]] grouping::Places existing(const units::Declaration& unit) const;
-    // The same without making or setting anything, for showing: as it is, or would be.
-    [[nodiscard]] std::map<std::string, std::string> shown(const units::Declaration& unit) const;
+    // Hierarchy → path where its processes are, or would be after a start: also those of groups that there
+    // are not (yet).
+    [[nodiscard]] std::map<std::string, std::string> paths_of(const units::Declaration& unit) const;
     // Writes down in a process of the unit why it is where it is.
     void mark(const units::Declaration& unit, processes::Process& process) const;
     void forget(const std::string& unit);
@@ -44,6 +47,7 @@ class Placing {
     };
     using RuledPlaces = std::map<std::string, Ruled>;  // by hierarchy
 
+    [[nodiscard]] base::Result<grouping::GroupId> named(const std::string& address) const;
     base::Result<grouping::Places> declared(const units::Declaration& unit) const;
     base::Result<> rule(const units::Declaration& unit, const std::string& executable,
                         grouping::Places& places);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "supervisor/records.h"
 #include "supervisor/run_request.h"
 
@@ -14,6 +16,7 @@ namespace {
 
 constexpr std::string_view waiting_prefix = "release/";
 constexpr std::string_view running_prefix = "agent/";
+constexpr auto kill_patience = std::chrono::seconds(9);
 constexpr std::string_view agent_path = "/sbin:/bin:/usr/sbin:/usr/bin";
 
 std::string waiting_key(GroupId group) {
@@ -37,7 +40,8 @@ void Releases::restore(const journal::States& states) {
     };
     each(running_prefix, [&](const std::string& unit, const Json& body) {
         running_[unit] = GroupId{body.value("id", 0u)};
-        queue_.running(running_[unit]);
+        const std::uint64_t until = body.value("until_ns", std::uint64_t{0});
+        queue_.running(running_[unit], std::chrono::nanoseconds(until));
     });
     each(waiting_prefix, [&](const std::string& number, const Json& body) {
         const GroupId group{static_cast<std::uint32_t>(std::stoul(number))};
@@ -96,6 +100,9 @@ void Releases::go_on() {
     look_for_ended();
     const auto now = std::chrono::nanoseconds(monotonic_now_ns());
     const auto turn = queue_.turn(parts_.forest, now);
+    for (const GroupId id : turn.overdue) {
+        end(id);
+    }
     for (const GroupId id : turn.dropped) {
         drop(id, parts_.forest.group(id) == nullptr ? "it has been removed" : "it is not to be released");
     }
@@ -107,6 +114,23 @@ void Releases::go_on() {
         tell(id);
     }
     parts_.loop.arm(timer_, turn.again ? static_cast<std::uint64_t>(turn.again->count()) : 0);
+}
+
+// With all that it started. Until it has ended it counts as running: who cannot be killed makes no room.
+void Releases::end(GroupId id) {
+    const auto agent = std::ranges::find(running_, id, [](const auto& one) { return one.second; });
+    if (agent == running_.end()) {
+        return;
+    }
+    const auto group = parts_.placing.group_of(agent->first);
+    const bool there = parts_.forest.group(id) != nullptr;
+    parts_.chronicle.note("release-agent-timeout",
+                          {{"group", there ? Json(parts_.forest.full_path(id)) : Json()},
+                           {"unit", agent->first},
+                           {"reason", "it has not ended in its time, and is killed"}});
+    if (group) {
+        parts_.kills.start(*group, kill_patience);
+    }
 }
 
 // The lowest number that is free: so few numbers, so few log files.
@@ -139,8 +163,10 @@ void Releases::tell(GroupId id) {
     // First who runs for it, then its start, and only then it waits no more. A successor starts over what was
     // cut off in between.
     parts_.chronicle.state("", waiting_key(id), {{"group", paths_[id]}, {"unit", unit}});
-    parts_.chronicle.state("", std::string(running_prefix) + unit,
-                           {{"id", id.value}, {"group", parts_.forest.full_path(id)}});
+    const auto until = queue_.end_of_agent(std::chrono::nanoseconds(monotonic_now_ns()));
+    parts_.chronicle.state(
+        "", std::string(running_prefix) + unit,
+        {{"id", id.value}, {"group", parts_.forest.full_path(id)}, {"until_ns", until.count()}});
     running_[unit] = id;
     parts_.chronicle.state("", "transient/" + unit, request);
     base::Result<> started = parsed ? parts_.services.start_transient(std::move(parsed->declaration), {})

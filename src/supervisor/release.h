@@ -1,6 +1,7 @@
 #pragma once
 // Release agents: for a group with notify_on_release that has neither processes nor children nor holders
 // left, the agent of its hierarchy is started, as a transient unit of the tree's owner, and not waited for.
+// One that takes too long is killed, with all that it started.
 // When is decided in grouping/release_queue.h; who waits stands in the journal, so each emptying is told at
 // least once, whatever becomes of gpcsupd.
 
@@ -10,6 +11,8 @@
 #include "grouping/release_queue.h"
 #include "journal/journal.h"
 #include "supervisor/chronicle.h"
+#include "supervisor/kills.h"
+#include "supervisor/placing.h"
 #include "supervisor/services.h"
 
 namespace gpcsup::supervisor {
@@ -22,6 +25,8 @@ class Releases {
         Chronicle& chronicle;
         Services& services;
         units::Engine& engine;
+        Placing& placing;
+        Kills& kills;
     };
     explicit Releases(const Parts& parts) : parts_(parts) {}
     base::Result<> open();
@@ -34,6 +39,7 @@ class Releases {
   private:
     void tell(grouping::GroupId group);
     void look_for_ended();
+    void end(grouping::GroupId group);
     [[nodiscard]] std::string free_name(const std::string& hierarchy) const;
     void drop(grouping::GroupId group, std::string_view reason);
 

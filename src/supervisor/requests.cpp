@@ -135,6 +135,9 @@ base::Result<std::pair<std::string, std::uint64_t>> Requests::run(const Caller& 
     if (own_.engine_->find(unit.name) != nullptr) {
         return base::refuse(EBUSY, "there is a unit " + unit.name + " already", "choose another --name");
     }
+    if (auto there = own_.placing_->check_places(unit); !there) {
+        return base::pass(there);
+    }
     const std::string name = unit.name;
     const bool attached = request->client == RunRequest::Client::attached;
     own_.chronicle_->state("", "transient/" + name, supervisor::Json::parse(text));

@@ -47,7 +47,6 @@ class Supervisor final : private CensusNews, private LiveFacts {
     base::Result<> open_services();
     base::Result<> open_placement();
     base::Result<> restore_groups();
-    base::Result<> declare_groups();
     base::Result<> restore_processes();
     base::Result<> watch_enforcement();
     base::Result<> open_sockets();

@@ -253,30 +253,9 @@ base::Result<> Supervisor::restore_groups() {
     if (auto settings = groups_->restore_settings(recorded_); !settings) {
         return settings;
     }
-    return is_fresh() ? declare_groups() : base::Result<>();
-}
-
-base::Result<> Supervisor::declare_groups() {
-    for (const grouping::DeclaredHierarchy& declared : configuration_.hierarchies()) {
-        auto hierarchy = groups_->create_hierarchy(declared.name, declared.controllers, declared.compat);
-        if (!hierarchy) {
-            configuration_.add_problem(declared.location + ": " + hierarchy.error().message());
-            continue;
-        }
-        for (const grouping::DeclaredGroup& group : declared.groups) {
-            auto made = group.path == "/"
-                            ? base::Result<GroupId>(forest_.hierarchy(*hierarchy)->root)
-                            : groups_->create(declared.name + ":" + group.path, Groups::Parents::made);
-            if (!made) {
-                configuration_.add_problem(group.location + ": " + made.error().message());
-                continue;
-            }
-            if (auto set = groups_->set(*made, texts_of(group.settings)); !group.settings.empty() && !set) {
-                configuration_.add_problem(group.location + ": " + set.error().message());
-            }
-        }
+    if (is_fresh()) {
+        applying_->declare();
     }
-    configuration_.record_problems(*chronicle_);
     return {};
 }
 

@@ -12,8 +12,8 @@ base::Result<> Supervisor::open_group_parts() {
     group_events_ = std::make_unique<GroupEvents>(forest_, *chronicle_);
     group_waits_ = std::make_unique<GroupWaits>(
         forest_, *loop_, [this](GroupId group) { return freezing_->stands_still(group); });
-    releases_ =
-        std::make_unique<Releases>(Releases::Parts{*loop_, forest_, *chronicle_, *services_, *engine_});
+    releases_ = std::make_unique<Releases>(
+        Releases::Parts{*loop_, forest_, *chronicle_, *services_, *engine_, *placing_, *kills_});
     for (auto opened : {kills_->open(), freezing_->open(), group_waits_->open(), releases_->open()}) {
         if (!opened) {
             return opened;

@@ -105,7 +105,7 @@ Json Views::unit_summary(const units::UnitState& state) {
         place = place_of(*main);
         frozen = frozen_by(from_.table.places(*main));
     } else {
-        for (const auto& [hierarchy, path] : from_.placing.shown(declaration)) {
+        for (const auto& [hierarchy, path] : from_.placing.paths_of(declaration)) {
             place[hierarchy] = path;
         }
     }

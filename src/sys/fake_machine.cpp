@@ -33,6 +33,7 @@ pid_t FakeMachine::fork_as(pid_t parent, pid_t child) {
     task.user_ns = task.system_ns = task.children_user_ns = task.children_system_ns = 0;
     task.immune = task.forbidden = false;
     task.received.clear();
+    task.others.clear();
     tasks_[child] = task;
     return child;
 }
@@ -47,6 +48,7 @@ void FakeMachine::exit(pid_t pid) {
     assert(task.state != 'Z');
     task.state = 'Z';
     task.threads = 1;
+    task.others.clear();
     for (auto& [number, other] : tasks_) {
         if (other.parent == pid) {
             other.parent = root_;
@@ -79,6 +81,16 @@ base::Result<FakeMachine::Task*> FakeMachine::look(pid_t pid) {
 }
 
 base::Result<ProcStat> FakeMachine::stat(pid_t pid) {
+    for (const auto& [number, process] : tasks_) {
+        if (const auto thread = process.others.find(pid); thread != process.others.end()) {
+            return ProcStat{.pid = pid,
+                            .name = "fake",
+                            .state = thread->second,
+                            .parent = process.parent,
+                            .threads = process.threads,
+                            .start_time = process.start_time};
+        }
+    }
     auto task = look(pid);
     if (!task) {
         return base::pass(task);
@@ -117,7 +129,11 @@ base::Result<std::vector<pid_t>> FakeMachine::tasks(pid_t pid) {
     if (!task) {
         return base::pass(task);
     }
-    return std::vector<pid_t>{pid};
+    std::vector<pid_t> threads{pid};
+    for (const auto& [thread, state] : (*task)->others) {
+        threads.push_back(thread);
+    }
+    return threads;
 }
 
 base::Result<std::string> FakeMachine::environ(pid_t pid) {
@@ -185,15 +201,27 @@ base::Result<> FakeMachine::send(base::ProcessId process, int signal) {
         return base::fail(EPERM, "send to", "process " + std::to_string(process.pid));
     }
     (*task)->received.insert(signal);
-    if ((*task)->immune || (*task)->state == 'Z') {
+    const bool leader_lives = (*task)->state != 'Z';
+    if ((*task)->immune || (!leader_lives && (*task)->others.empty())) {
         return {};
     }
     if (signal == SIGKILL) {
-        exit(process.pid);
-    } else if (signal == SIGSTOP) {
-        (*task)->state = 'T';
-    } else if (signal == SIGCONT && (*task)->state == 'T') {
         (*task)->state = 'R';
+        exit(process.pid);
+        return {};
+    }
+    const auto follow = [signal](char& state) {
+        if (signal == SIGSTOP) {
+            state = 'T';
+        } else if (signal == SIGCONT && state == 'T') {
+            state = 'R';
+        }
+    };
+    if (leader_lives) {
+        follow((*task)->state);
+    }
+    for (auto& [thread, state] : (*task)->others) {
+        follow(state);
     }
     return {};
 }

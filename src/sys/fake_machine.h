@@ -36,6 +36,8 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
         bool immune = false;            // signals do nothing to it (uninterruptible)
         bool forbidden = false;         // nor may they be sent
         std::set<int> received = {};
+        std::map<pid_t, char> others =
+            {};  // threads beside the leader that can be looked at, with their states
         [[nodiscard]] std::uint64_t own_ns() const { return user_ns + system_ns; }
         [[nodiscard]] std::uint64_t both_ns() const {
             return own_ns() + children_user_ns + children_system_ns;

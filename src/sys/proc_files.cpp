@@ -175,6 +175,27 @@ bool is_running(ProcFiles& files, const base::ThreadId& thread) {
 }
 
 // The thread is looked at again at the end: what was read in between is then this one's.
+char state_of_threads(ProcFiles& files, const ProcStat& stat) {
+    const auto threads = files.tasks(stat.pid);
+    char state = stat.state;
+    for (const pid_t thread : threads.value_or(std::vector<pid_t>{})) {
+        const auto one = files.stat(thread);
+        if (!one || one->state == 'Z' || one->state == 'X') {
+            continue;
+        }
+        if (!is_stopped(one->state)) {
+            return one->state;
+        }
+        state = one->state;
+    }
+    return state;
+}
+
+char living_state(ProcFiles& files, const ProcStat& stat) {
+    const bool leader_lives = stat.state != 'Z' && stat.state != 'X';
+    return leader_lives || stat.ended() ? stat.state : state_of_threads(files, stat);
+}
+
 base::Result<base::ThreadId> identify_thread(ProcFiles& files, pid_t tid) {
     const auto begin = start_time(files, tid);
     const auto text = files.status(tid);

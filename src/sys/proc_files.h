@@ -108,6 +108,13 @@ base::Result<base::ProcessId> identify(ProcFiles& files, pid_t pid);
 // still to be waited for.
 base::Result<base::ThreadId> identify_thread(ProcFiles& files, pid_t tid);
 [[nodiscard]] bool is_running(ProcFiles& files, const base::ThreadId& thread);
+// The state of a process by its threads that live: that of one that does not stand still, or 'T' where all of
+// them do. One file a thread is read. `living_state` takes the leader's word, unless it has ended alone.
+[[nodiscard]] char state_of_threads(ProcFiles& files, const ProcStat& stat);
+[[nodiscard]] char living_state(ProcFiles& files, const ProcStat& stat);
+[[nodiscard]] constexpr bool is_stopped(char state) {
+    return state == 'T' || state == 't';
+}
 // The line Tgid of /proc/TID/status: the process's number; 0 when it is not there.
 [[nodiscard]] pid_t process_of(std::string_view status);
 

@@ -67,6 +67,108 @@ class Apply(Case):
         without_comments = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
         self.assertEqual(without_comments, again.gpcsup("snapshot").stdout)
 
+    # Inherited and said, the other way than the parent, deep, under a group that only rules need, and room that
+    # is there only once it has been set.
+    INHERITED = """
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/batch"]
+cpuset.cpus = "0"
+group.clone_children = true
+[hierarchy.compute.group."/batch/copy"]
+[hierarchy.compute.group."/batch/all"]
+cpuset.cpus = ""
+group.clone_children = false
+[hierarchy.compute.group."/batch/all/plain"]
+[hierarchy.tenant]
+controllers = ["numtasks"]
+release_agent = "/bin/true"
+[hierarchy.tenant.group."/"]
+group.max_descendants = 9
+[hierarchy.tenant.group."/acme"]
+group.owner = "4711"
+group.notify_on_release = true
+[hierarchy.tenant.group."/acme/web/deep"]
+[hierarchy.tenant.group."/acme/quiet"]
+group.notify_on_release = false
+group.owner = "none"
+[hierarchy.tenant.group."/acme/quiet/below"]
+numtasks.limit = 7
+"""
+    BEFORE = """
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/batch"]
+[hierarchy.compute.group."/batch/copy"]
+[hierarchy.tenant]
+controllers = ["numtasks"]
+[hierarchy.tenant.group."/"]
+group.max_descendants = 3
+[hierarchy.tenant.group."/acme"]
+group.owner = "815"
+[hierarchy.tenant.group."/acme/web"]
+[hierarchy.tenant.group."/acme/quiet"]
+"""
+
+    def everything(self, supervisor):
+        """Whatever can be set of any group, as it is."""
+        found = {}
+        for group in sorted(self.groups(supervisor)):
+            attributes = supervisor.json("get", group)["attributes"]
+            found[group] = {name: value for name, value in attributes.items() if name.split(".")[1] in (
+                "cpus", "clone_children", "owner", "notify_on_release", "max_descendants", "release_agent", "limit")}
+        return found
+
+    def test_boot_apply_and_snapshot_make_the_same_tree(self):
+        booted = self.supervise({}, self.INHERITED)
+        expected = self.everything(booted)
+        for group, attribute, value in (
+                ("compute:/batch/copy", "cpuset.cpus", "0"), ("compute:/batch/all/plain", "group.clone_children", False),
+                ("tenant:/acme/web/deep", "group.owner", 4711), ("tenant:/acme/web", "group.notify_on_release", True),
+                ("tenant:/acme/quiet/below", "group.owner", "none"), ("tenant:/acme/quiet/below", "numtasks.limit", 7)):
+            self.assertEqual(value, expected[group][attribute], (group, attribute))
+        snapshot = booted.gpcsup("snapshot").stdout
+        self.assertEqual(expected, self.everything(self.supervise({}, snapshot)), snapshot)
+        for file in (self.INHERITED, snapshot):
+            applied = self.supervise({}, self.BEFORE)
+            self.write(applied, file)
+            applied.gpcsup("apply")
+            self.assertEqual(expected, self.everything(applied), file)
+            self.assertEqual([], applied.json("apply", "--dry-run")["steps"])
+            self.assertEqual(snapshot, applied.gpcsup("snapshot").stdout)
+
+    def test_a_snapshot_says_what_nobody_set(self):
+        """Inherited when it was made, and changed above since; made by a user, whose it is."""
+        supervisor = self.supervise({}, CONFIG)
+        supervisor.gpcsup("set", "tenant:/acme", "group.notify_on_release=true", "group.owner=4711")
+        supervisor.gpcsup("group", "create", "tenant:/acme/web")
+        supervisor.gpcsup("set", "tenant:/acme", "group.notify_on_release=false")
+        supervisor.gpcsup("group", "create", "tenant:/acme/db")
+        expected = self.everything(supervisor)
+        self.assertEqual((True, 4711), tuple(expected["tenant:/acme/web"][name] for name in ("group.notify_on_release", "group.owner")))
+        text = supervisor.gpcsup("snapshot").stdout
+        self.assertIn('[hierarchy.tenant.group."/acme/web"]\ngroup.notify_on_release = true\n', text)
+        self.assertIn('[hierarchy.tenant.group."/acme/db"]\n', text)
+        self.assertEqual(expected, self.everything(self.supervise({}, text)), text)
+
+    def test_what_a_file_cannot_have_is_told_at_boot_and_the_rest_is_there(self):
+        supervisor = self.supervise({}, """
+[hierarchy.compute]
+controllers = ["cpuset"]
+[hierarchy.compute.group."/batch"]
+group.owner = "4711"
+[hierarchy.compute.group."/batch/far"]
+cpuset.cpus = "8000"
+[hierarchy.tenant]
+controllers = ["numtasks"]
+[hierarchy.tenant.group."/acme"]
+numtasks.limit = 64
+""")
+        self.assertEqual(64, self.limit(supervisor))
+        self.assertEqual(4711, supervisor.json("get", "compute:/batch/far", "group.owner")["attributes"]["group.owner"])
+        problems = supervisor.gpcsup("status").stdout
+        self.assertRegex(problems, r"gpcsup\.toml:6:\d+: cpuset\.cpus of compute:/batch/far: CPU 8000 is not")
+
     def test_apply(self):
         supervisor = self.supervise({"web": SERVICE, "gone": SERVICE, "ci-1": "enabled = false\n" + SERVICE}, CONFIG)
         supervisor.gpcsup("start", "web", "gone")

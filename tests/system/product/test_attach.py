@@ -11,6 +11,7 @@ import unittest
 
 import harness
 from harness import BIN, Case, MISBEHAVE, children_of, needs_root, stat_of, status_field
+from test_successor import without_connector
 
 SUPPORT = MISBEHAVE.parent
 CONFIG = """
@@ -235,6 +236,129 @@ class Rights(Case):
         self.assertEqual({user.pw_uid}, {event["uid"] for event in events if event["event"] == "refused-attach"})
         self.assertEqual("/", supervisor.json("why", own)["place"]["compute"])
         self.assertEqual(13, supervisor.json("why", own)["refused"]["errno"])
+
+
+# Does what each line says: "fork N": a descendant N generations below a child says its pid; "end PID": that child, waited for.
+FAMILY = """
+import os, signal, sys
+def live(below):
+    if below == 0:
+        print(os.getpid(), flush=True)
+    elif os.fork() == 0:
+        live(below - 1)
+    while True:
+        signal.pause()
+for order in sys.stdin:
+    word, number = order.split()
+    if word == "end":
+        os.kill(int(number), signal.SIGKILL)
+        os.waitpid(int(number), 0)
+        print("ended", flush=True)
+    elif os.fork() == 0:
+        live(int(number))
+"""
+
+
+@needs_root
+class Sampled(Case):
+    """Without the process connector: what a sweep has not met yet, or has not missed yet."""
+
+    def start(self, *before, group="compute:/free"):
+        supervisor = self.supervise({}, CONFIG, limits=without_connector)
+        self.assertEqual("sampled", supervisor.json("status")["supervisor"]["tracking"])
+        if group != "compute:/free":
+            supervisor.gpcsup("group", "create", "-p", group)
+        self.family = supervisor.popen("run", "--name", "family", "-g", group, "--", *before, "python3", "-c", FAMILY,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.family.stdin.close)
+        return supervisor
+
+    def order(self, word, number):
+        self.family.stdin.write(f"{word} {number}\n".encode())
+        self.family.stdin.flush()
+        return line(self.family.stdout)
+
+    def test_a_process_that_no_sweep_has_met_is_attached(self):
+        supervisor = self.start()
+        for generations in range(3):
+            pid = int(self.order("fork", generations))
+            answer = json.loads(supervisor.gpcsup("attach", "--json", pid, "compute:/a").stdout)
+            self.assertEqual([(pid, "/a", False)], [(row["pid"], row["place"]["compute"], row["already"]) for row in answer["moved"]])
+            self.assertEqual("0", status_field(pid, "Cpus_allowed_list"))
+            parent = int(stat_of(pid)[1])
+            self.assertEqual("/free", supervisor.json("why", parent)["place"]["compute"])
+        stranger = supervisor.gpcsup("attach", os.getpid(), "compute:/a", check=False)
+        self.assertIn("does not descend from this gpc-init", stranger.stderr)
+
+    def test_a_tree_with_what_no_sweep_has_met(self):
+        supervisor = self.start()
+        pids = [int(self.order("fork", generations)) for generations in (0, 1, 2)]
+        supervisor.gpcsup("attach", "--tree", supervisor.unit("family")["pid"], "compute:/b")
+        for pid in pids:
+            self.assertEqual("1", status_field(pid, "Cpus_allowed_list"))
+            self.assertEqual("/b", supervisor.json("why", pid)["place"]["compute"])
+
+    def test_a_user_s_tree_of_which_some_have_just_ended(self):
+        user = pwd.getpwnam(harness.ORDINARY)
+        supervisor = self.start("setpriv", f"--reuid={user.pw_uid}", "--clear-groups", group="compute:/theirs/a")
+        supervisor.gpcsup("group", "create", "compute:/theirs/b")
+        for group in ("compute:/theirs", "compute:/theirs/b"):
+            supervisor.gpcsup("set", group, f"group.owner={user.pw_uid}")
+        for path in (supervisor.directory, supervisor.runtime):
+            path.chmod(0o755)
+        children = [int(self.order("fork", 0)) for _ in range(4)]
+        main = supervisor.unit("family")["pid"]
+        supervisor.gpcsup("attach", "--tree", main, "compute:/theirs/a")  # all of them are known from here on
+        supervisor.user = user  # who asks from here on
+
+        for target in ("b", "a"):
+            ended = children.pop()
+            self.assertEqual("ended", self.order("end", ended))
+            answer = json.loads(supervisor.gpcsup("attach", "--json", "--tree", main, f"compute:/theirs/{target}").stdout)
+            self.assertEqual({main, *children}, {row["pid"] for row in answer["moved"]})
+        ended = children.pop()
+        self.order("end", ended)
+        named = supervisor.gpcsup("attach", main, ended, "compute:/theirs/b", check=False)
+        self.assertEqual((4, ""), (named.returncode, named.stdout), named.stderr)
+        self.assertIn(f"{ended}: ", named.stderr)
+
+
+@needs_root
+class RefusedByAController(Case):
+    """Several processes, two hierarchies: what one controller cannot do to one of them moves nobody."""
+
+    user = harness.ORDINARY
+
+    def look(self, supervisor, pids):
+        places = {row["pid"]: row["place"] for row in supervisor.json("ps")["processes"] if row["pid"] in pids}
+        masks = {tid: status_field(pid, "Cpus_allowed_list", tid) for pid in pids for tid in harness.threads_of(pid)}
+        return places, masks
+
+    def test_nobody_moves_and_each_item_has_its_error(self):
+        command = self.command_of_root()
+        supervisor = self.supervise({"ours": SLEEPERS, "roots": f"[service]\ncommand = {command}\n"}, CONFIG)
+        events = harness.Events(supervisor, since=0)
+        self.addCleanup(events.close)
+        root = supervisor.unit("roots")["pid"]
+        self.addCleanup(lambda: os.kill(root, signal.SIGKILL))
+        self.eventually(lambda: len(supervisor.json("ps", "ours")["processes"]) == 4
+                        and (status_field(root, "Uid") or "1").split()[0] == "0", 20, events, "four of ours, one of root's")
+        ours = [row["pid"] for row in supervisor.json("ps", "ours")["processes"]]
+        before = self.look(supervisor, [*ours, root])
+        self.assertEqual(5, len(before[0]))
+        result = supervisor.gpcsup("attach", "--json", *ours, root, "compute:/a", "tenant:/acme", check=False)
+        self.assertEqual(5, result.returncode, result)
+        refused = json.loads(result.stdout)["refused"]
+        self.assertEqual([(root, "compute:/a", 1)], [(item["pid"], item["group"], item["errno"]) for item in refused])
+        self.assertEqual(before, self.look(supervisor, [*ours, root]))
+        # Threads, where a controller's figures are a process's: asked before anybody moves.
+        result = supervisor.gpcsup("attach", "--json", "--thread", *ours, "compute:/a", "tenant:/acme", check=False)
+        refused = json.loads(result.stdout)["refused"]
+        self.assertEqual({(tid, tid, group, 95) for tid in ours for group in ("compute:/a", "tenant:/acme")},
+                         {(item["tid"], item["pid"], item["group"], item["errno"]) for item in refused})
+        self.assertEqual(before, self.look(supervisor, [*ours, root]))
+        moved = json.loads(supervisor.gpcsup("attach", "--json", *ours, "compute:/a", "tenant:/acme").stdout)["moved"]
+        self.assertEqual(sorted(ours), [row["pid"] for row in moved])
 
 
 @unittest.skipUnless((SUPPORT / "brood").exists() and (SUPPORT / "mover").exists(), "needs brood and mover")

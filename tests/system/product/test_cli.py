@@ -147,6 +147,18 @@ class Verbs(Case):
         self.assertEqual(126, self.supervisor.gpcsup("run", "--", "/etc/passwd", check=False).returncode)
         self.assertEqual(64, self.code("start", "-x"))
 
+    def test_run_in_a_group_that_is_missing_says_what_to_type(self):
+        missing = "there is no group tenant:/nope; `gpcsup group create -p tenant:/nope/below` makes it"
+        result = self.supervisor.gpcsup("run", "-g", "tenant:/nope/below", "--", "true", check=False)
+        self.assertEqual((125, "", f"gpcsup: {missing}\n"), (result.returncode, result.stdout, result.stderr))
+        near = self.supervisor.gpcsup("run", "-g", "tenant:/acmee", "--", "true", check=False)
+        self.assertIn("did you mean", near.stderr)
+        self.supervisor.write_unit("lost", 'enabled = false\n[service]\ncommand = ["true"]\n[place]\ntenant = "/nope/below"\n')
+        self.supervisor.gpcsup("apply")
+        self.assertIn(f"place: {missing}", self.supervisor.gpcsup("start", "lost", check=False).stderr)
+        self.supervisor.gpcsup("group", "create", "-p", "tenant:/nope/below")
+        self.assertEqual(0, self.supervisor.gpcsup("run", "-g", "tenant:/nope/below", "--", "true").returncode)
+
     def test_run_is_ended_with_its_client(self):
         client = self.supervisor.popen("run", "--", "sleep", "1000", stdin=subprocess.DEVNULL)
         events = Events(self.supervisor, since=0)

@@ -35,6 +35,13 @@ BOMB = ("import os\n"
         "    pid = os.fork()\n"
         "    if pid == 0:\n        os._exit(0)\n"
         "    os.waitpid(pid, 0)\n")
+# The main thread ends, another one says its number and goes on.
+HEADLESS = ("import ctypes, platform, threading, time\n"
+            "def on():\n"
+            "    print(threading.get_native_id(), flush=True)\n"
+            "    while True:\n        time.sleep(0.01)\n"
+            "threading.Thread(target=on).start()\n"
+            "ctypes.CDLL(None).syscall({'x86_64': 60}.get(platform.machine(), 93), 0)\n")
 
 
 def service(script, place="", more=""):
@@ -229,6 +236,35 @@ class Freeze(Case):
             self.assertTrue(wait_gone(pid, 5))
         supervisor.gpcsup("wait", "tenant:/acme", "--empty", "--timeout", "5s")
 
+    def test_a_process_whose_leader_has_ended(self):
+        """The main thread has ended, another counts on: it stands still, and /proc/PID/stat says Z all the while."""
+        supervisor, events = self.begin()
+        client = supervisor.popen("run", "--name", "headless", "-g", "tenant:/acme", "--", "python3", "-c", HEADLESS,
+                                  stdout=subprocess.PIPE)
+        tid = int(client.stdout.readline())
+        pid = supervisor.unit("headless")["pid"]
+        deadline = time.monotonic() + 20 * SLOW
+        while stat_of(pid)[0] != "Z":
+            self.assertLess(time.monotonic(), deadline)
+            pause(0.02)
+        answer = supervisor.json("freeze", "tenant:/acme")
+        self.assertEqual((1, []), (answer["processes"], answer["survivors"]))
+        self.assertEqual(("Z", "T"), (stat_of(pid)[0], self.thread_state(pid, tid)))
+        os.kill(pid, signal.SIGCONT)  # somebody else's: undone
+        deadline = time.monotonic() + 20 * SLOW
+        while self.thread_state(pid, tid) != "T":
+            self.assertLess(time.monotonic(), deadline)
+            pause(0.02)
+        supervisor.gpcsup("thaw", "tenant:/acme")
+        self.assertNotEqual("T", self.thread_state(pid, tid))
+        supervisor.gpcsup("freeze", "tenant:/acme")
+        supervisor.gpcsup("kill", "-s", "KILL", "tenant:/acme")
+        self.assertTrue(wait_gone(pid, 10))
+        client.wait(30 * SLOW)
+
+    def thread_state(self, pid, tid):
+        return harness.status_field(pid, "State", tid).split()[0]
+
     def test_what_cannot_be(self):
         supervisor, _ = self.begin()
         root = supervisor.gpcsup("freeze", "tenant:/", check=False)
@@ -266,6 +302,40 @@ class Kill(Case):
         mover.wait(30)
         for pid in below:
             self.assertTrue(wait_gone(pid, 10))
+
+    def test_each_is_dead_or_was_moved_before(self):
+        """Some are moved out while the group is killed: who lives is out of it and runs, nobody is in between."""
+        supervisor = self.supervise(UNITS, CONFIG)
+        fates = set()
+        for killed_after in (0, 3, 6, 12):
+            pids = []
+            for _ in range(12):
+                run = supervisor.gpcsup("run", "--detach", "-g", "tenant:/acme/web", "--", "sleep", "100000")
+                pids.append(supervisor.unit(run.stdout.strip())["pid"])
+            movers = {}
+            for number, pid in enumerate([*pids, None]):
+                if number == killed_after:
+                    killing = supervisor.popen("kill", "-s", "KILL", "tenant:/acme", stderr=subprocess.PIPE)
+                if pid is not None:
+                    movers[pid] = supervisor.popen("attach", pid, "tenant:/other", stdout=subprocess.DEVNULL,
+                                                   stderr=subprocess.DEVNULL)
+            self.assertEqual(0, killing.wait(30 * SLOW), killing.stderr)
+            moved = {pid for pid, mover in movers.items() if mover.wait(30 * SLOW) == 0}
+            inside, outside = (self.members_of(supervisor, group) for group in ("tenant:/acme", "tenant:/other"))
+            self.assertEqual(set(), inside)
+            for pid in pids:
+                state = (stat_of(pid) or ["gone"])[0]
+                if state in ("Z", "X", "gone"):
+                    fates.add("dead")
+                    continue
+                fates.add("moved")
+                self.assertIn(pid, moved & outside)
+                self.assertEqual("S", state, "it was not stopped for good on its way out")
+            supervisor.gpcsup("kill", "-s", "KILL", "tenant:/other", check=False)
+        self.assertEqual({"dead", "moved"}, fates)
+
+    def members_of(self, supervisor, group):
+        return {row["pid"] for row in supervisor.json("ps", group)["processes"]}
 
     def test_gpcsupd_killed_meanwhile(self):
         supervisor = self.supervise(UNITS, CONFIG)

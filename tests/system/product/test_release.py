@@ -255,6 +255,37 @@ class Release(Groups):
         for first, eleventh in zip(times, times[10:]):
             self.assertGreaterEqual(eleventh - first, 950_000_000)
 
+    def test_agents_that_hang_keep_nobody_waiting(self):
+        """Four of them fill all places. Their time is moved on by a change of the journal, as 30 s would."""
+        supervisor, events = self.begin()
+        self.agent.write_text("#!/bin/sh\ncase $1 in /hang*) sleep 100000 & sleep 100000;; *) exec true;; esac\n")
+        groups = [f"tenant:/hang{number}" for number in range(4)]
+        supervisor.gpcsup("group", "create", *groups)
+        for group in [*groups, "tenant:/acme/web"]:
+            supervisor.gpcsup("set", group, "group.notify_on_release=true")
+        agents = []
+        for group in groups:
+            supervisor.gpcsup("run", "-g", group, "--", "true")
+            agents.append(events.wait_for(lambda event, group=group: event["event"] == "release-agent" and event["group"] == group)["unit"])
+            events.wait_for(lambda event: event["event"] == "unit-active" and event["unit"] == agents[-1])
+        hanging = [supervisor.unit(agent)["pid"] for agent in agents]
+        supervisor.gpcsup("start", "one")
+        supervisor.gpcsup("stop", "one")
+        events.wait_for(lambda event: event["event"] == "release-deferred" and event["group"] == "tenant:/acme/web")
+        running = {key: json.loads(body) for key, body in journal_file.states(supervisor).items() if key.startswith("agent/")}
+        self.assertEqual({f"agent/{agent}" for agent in agents}, set(running))
+        for body in running.values():
+            self.assertGreater(body["until_ns"], time.monotonic_ns())
+            self.assertLess(body["until_ns"], time.monotonic_ns() + 30_000_000_000)
+        journal_file.replace_with(supervisor, {key: body | {"until_ns": 1} for key, body in running.items()})
+        told = {events.wait_for(lambda event: event["event"] == "release-agent-timeout")["unit"] for _ in agents}
+        self.assertEqual(set(agents), told)
+        for pid in hanging:
+            self.assertTrue(wait_gone(pid, 20))
+        events.wait_for(lambda event: event["event"] == "release-agent" and event["group"] == "tenant:/acme/web")
+        for pid in [pid for pid in supervisor.services() if harness.command_name(pid) == "sleep"]:
+            self.assertTrue(wait_gone(pid, 20), "what it had started was killed with it")
+
     def test_an_agent_that_cannot_be_run(self):
         supervisor, events = self.begin()
         self.agent.unlink()

@@ -1,10 +1,13 @@
 """Placement rules: what gpcsup starts is born where they say; what executes or changes its user later is moved there."""
 
+import contextlib
+import grp
 import json
 import os
 import pathlib
 import pwd
 import select
+import shutil
 import signal
 import subprocess
 import unittest
@@ -28,7 +31,7 @@ def unit(command, more=""):
     return f"enabled = false\n[service]\ncommand = [{words}]\n{more}"
 
 
-class Rules(Case):
+class Placed(Case):
     def places(self, supervisor, pid):
         for process in supervisor.json("ps")["processes"]:
             if process["pid"] == pid:
@@ -38,6 +41,8 @@ class Rules(Case):
     def me(self):
         return self.user or "root"
 
+
+class Rules(Placed):
     def test_a_start_is_placed_before_exec(self):
         """Born in a group that did not exist, which goes when it is empty; [place] and [limits] are stronger."""
         supervisor = self.supervise({
@@ -90,6 +95,26 @@ place = { tenant = "/rest", compute = "/rest" }
         self.assertEqual(("/", "/a"), (a["tenant"], a["compute"]))
         self.assertEqual(("/rest", "/rest"), (b["tenant"], b["compute"]))
 
+    def test_an_absolute_executable_is_that_file_by_whatever_link(self):
+        """/bin may be a link to /usr/bin, and the file a link to another: what is executed counts. A namesake does not."""
+        supervisor = harness.Supervisor({}, CONFIG, user=self.user)
+        self.addCleanup(self._finish, supervisor)
+        supervisor.directory.chmod(0o755)
+        real = os.path.realpath(shutil.which("sleep"))
+        link, namesake = supervisor.directory / "link", supervisor.directory / "there" / "sleep"
+        link.symlink_to(real)
+        namesake.parent.mkdir()
+        namesake.parent.chmod(0o755)
+        shutil.copy(real, namesake)
+        (supervisor.directory / "gpcsup.toml").write_text(
+            CONFIG + f'[[rule]]\nexecutable = "{link}"\nplace = {{ tenant = "/that-file" }}\n')
+        for name, command in (("real", real), ("path", "sleep"), ("link", link), ("namesake", namesake)):
+            supervisor.write_unit(name, unit([str(command), "100000"]))
+        supervisor.start()
+        supervisor.gpcsup("start", "real", "path", "link", "namesake")
+        expected = {"real": "/that-file", "path": "/that-file", "link": "/that-file", "namesake": "/"}
+        self.assertEqual(expected, {name: self.places(supervisor, supervisor.unit(name)["pid"])["tenant"] for name in expected})
+
     def test_a_bad_rule_is_told_with_its_place(self):
         file = pathlib.Path(self.supervise().directory, "bad.toml")
         file.write_text(CONFIG + '[[rule]]\nplace = { tenat = "/a" }\n')
@@ -100,6 +125,30 @@ place = { tenant = "/rest", compute = "/rest" }
 
 class RulesOfAnOrdinaryUser(Rules):
     user = harness.ORDINARY
+
+
+@needs_root
+class RulesByGroup(Placed):
+    """By the group of users: a process's own, or one that it is in besides."""
+
+    def test_the_group_of_users_decides(self):
+        user = pwd.getpwnam(harness.ORDINARY)
+        name = grp.getgrgid(user.pw_gid).gr_name
+        others = next(group for group in grp.getgrall() if group.gr_gid not in (0, user.pw_gid))
+        supervisor = self.supervise({
+            "own": unit(SLEEP, f'user = "{harness.ORDINARY}"\n'),
+            "by-number": unit(SLEEP, f'group = "{user.pw_gid}"\n'),
+            "other": unit(SLEEP, f'group = "{others.gr_name}"\n'),
+        }, CONFIG + f'[[rule]]\ngroup = "{name}"\nplace = {{ tenant = "/class/%g" }}\n'
+                    f'[[rule]]\ngroup = {others.gr_gid}\nplace = {{ compute = "/others/%G" }}\n')
+        supervisor.gpcsup("start", "own", "by-number", "other")
+        found = {}
+        for unit_name in ("own", "by-number", "other"):
+            pid = supervisor.unit(unit_name)["pid"]
+            place = self.places(supervisor, pid)
+            found[unit_name] = (int(status_field(pid, "Gid").split()[0]), place["tenant"], place["compute"])
+        self.assertEqual({"own": (user.pw_gid, f"/class/{name}", "/"), "by-number": (user.pw_gid, f"/class/{name}", "/"),
+                          "other": (others.gr_gid, "/", f"/others/{others.gr_gid}")}, found)
 
 
 class Back:
@@ -257,6 +306,39 @@ place = {{ tenant = "/shells/%P" }}
                           f"sh -c 'echo $$ >{self.back.path}; sleep 100000; true'; true")
         self.assertEqual("/fixed", self.place(supervisor, int(self.back.line())))
         self.assertEqual([], self.placed(supervisor))
+
+    def drops(self, supervisor):
+        """Of the connector that gpc-init keeps: messages for which there was no room, as the kernel counts them."""
+        sockets = set()
+        for entry in pathlib.Path(f"/proc/{supervisor.init.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                sockets.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+        rows = [row.split() for row in pathlib.Path(f"/proc/{supervisor.init.pid}/net/netlink").read_text().splitlines()[1:]]
+        return sum(int(row[8]) for row in rows if row[1] == "11" and row[9] in sockets)  # NETLINK_CONNECTOR
+
+    def test_news_that_were_lost_keep_nobody_out_of_its_place(self):
+        """The connector overruns while gpcsupd stands still; what executed meanwhile is placed all the same."""
+        supervisor = self.start()
+        before = self.drops(supervisor)
+        stopped = (supervisor.init.pid, supervisor.helper("gpcsupd"))  # in this order: see above
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            storm = [subprocess.Popen([harness.MISBEHAVE.parent / "forker", "vfork", "10000"], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL) for _ in range(2)]
+            for one in storm:
+                self.assertEqual(0, one.wait(120 * harness.SLOW))
+            self.order(supervisor, self.SHELL)
+            shell = int(self.back.line())
+            lost = self.drops(supervisor) - before
+        finally:
+            for pid in reversed(stopped):
+                os.kill(pid, signal.SIGCONT)
+        self.assertGreater(lost, 0, "the queue held all of it")
+        events = harness.Events(supervisor, since=0)
+        self.addCleanup(events.close)
+        events.wait_for(lambda event: event["event"] == "placed" and event["pid"] == shell)
+        self.assertEqual(f"/shells/{shell}", self.place(supervisor, shell))
 
     def test_a_successor_goes_on_with_the_rules(self):
         """kill -9 of gpcsupd: the rules are in force, whatever the file says now, and who was placed stays where it is."""

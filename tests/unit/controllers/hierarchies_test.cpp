@@ -126,11 +126,25 @@ TEST_CASE_METHOD(Fixture, "a new group has what it inherits, and no limits") {
         CHECK(get(c, "numtasks.limit") == "max");
         CHECK(set.settings_of(c).size() == 1);
     }
-    SECTION("what cannot be copied cannot be created") {
+    SECTION("the root has all CPUs without asking for any, and so has a clone of it") {
         REQUIRE(put(root(tree), {{"group.clone_children", "true"}}));
-        REQUIRE(put(a, {{"cpuset.cpu_exclusive", "true"}}));
-        CHECK(set.create_group(root(tree), "c").error().code == EINVAL);
-        CHECK(host.trees().resolve("tree:/c").error().code == ENOENT);
+        const auto c = *set.create_group(root(tree), "c");
+        CHECK(get(c, "cpuset.cpus").empty());
+        CHECK(get(c, "cpuset.effective_cpus") == get(root(tree), "cpuset.effective_cpus"));
+    }
+    SECTION("what cannot be copied cannot be created") {
+        REQUIRE(put(a, {{"group.clone_children", "true"}, {"cpuset.cpu_exclusive", "true"}}));
+        REQUIRE(put(b, {{"cpuset.cpus", "1"}, {"cpuset.cpu_exclusive", "true"}}));
+        CHECK(set.create_group(a, "c").error().code == EINVAL);
+        CHECK(host.trees().resolve("tree:/a/c").error().code == ENOENT);
+    }
+    SECTION("all of it is among what a snapshot looks at, set or not") {
+        std::vector<std::string> all;
+        for (const SettingText& one : set.all_settings_of(b)) {
+            all.push_back(one.name + "=" + one.value);
+        }
+        CHECK(all == std::vector<std::string>{"group.notify_on_release=true", "group.owner=1000"});
+        CHECK(set.settings_of(b).empty());
     }
 }
 

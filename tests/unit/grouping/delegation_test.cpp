@@ -1,9 +1,11 @@
 #include "grouping/delegation.h"
+#include "grouping/forest_paths.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
 
 using namespace gpcsup;
+using gpcsup::tests::make_path;
 using namespace gpcsup::grouping;
 
 namespace {
@@ -11,9 +13,9 @@ namespace {
 struct Fixture {
     Forest forest;
     HierarchyId tenant = *forest.create_hierarchy("tenant", {});
-    GroupId top = *forest.create_path(tenant, "/acme/top");
-    GroupId below = *forest.create_path(tenant, "/acme/top/a/b");
-    GroupId beside = *forest.create_path(tenant, "/acme/other");
+    GroupId top = *make_path(forest, tenant, "/acme/top");
+    GroupId below = *make_path(forest, tenant, "/acme/top/a/b");
+    GroupId beside = *make_path(forest, tenant, "/acme/other");
     static constexpr std::uint32_t owner = 1000;
     Fixture() { forest.group(top)->owner = owner; }
 

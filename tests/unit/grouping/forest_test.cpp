@@ -1,9 +1,11 @@
 #include "grouping/forest.h"
+#include "grouping/forest_paths.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
 
 using namespace gpcsup;
+using gpcsup::tests::make_path;
 using namespace gpcsup::grouping;
 using Words = std::vector<std::string>;
 
@@ -86,8 +88,8 @@ TEST_CASE_METHOD(Fixture, "creating and naming groups") {
     CHECK(forest.create_group(acme, "web").error().code == EEXIST);
     CHECK(forest.create_group(acme, "a/b").error().code == EINVAL);
     CHECK(forest.create_group(GroupId{999}, "x").error().code == ENOENT);
-    CHECK(*forest.create_path(tenant, "/acme/web") == web);
-    const auto deep = *forest.create_path(tenant, "/a/b/c");
+    CHECK(*make_path(forest, tenant, "/acme/web") == web);
+    const auto deep = *make_path(forest, tenant, "/a/b/c");
     CHECK(forest.full_path(deep) == "tenant:/a/b/c");
     CHECK(forest.group_count(tenant) == 6);
     SECTION("depth is bounded") {
@@ -194,8 +196,6 @@ TEST_CASE_METHOD(Fixture, "groups have bounds on depth and number, and a refusal
           "cannot create a group in tenant:/acme/web: tenant:/acme allows 1 level of groups below it; see "
           "group.max_depth");
     CHECK(forest.create_group(web, "b").error().code == EAGAIN);
-    CHECK(forest.create_path(tenant, "/acme/c/d/e").error().code == EAGAIN);
-    CHECK(forest.resolve("tenant:/acme/c").error().code == ENOENT);  // nothing is left of what was begun
     forest.group(acme)->max_depth = 0;
     CHECK(forest.create_group(acme, "c").error().code == EAGAIN);
     forest.group(acme)->max_depth.reset();
@@ -365,12 +365,21 @@ TEST_CASE_METHOD(Fixture, "visiting") {
     static_cast<void>(forest.create_group(acme, "db"));
     forest.for_each_below(root, [&](const Group& group) { seen.push_back(forest.path(group.id)); });
     CHECK(seen == std::vector<std::string>{"/", "/acme", "/acme/web", "/acme/db"});
-    const auto member = in(web);
-    forest.acquire(member);
-    forest.acquire(MembershipId{0});
-    std::vector<MembershipId> rows;
-    forest.for_each_membership_in(acme, [&](MembershipId id) { rows.push_back(id); });
-    CHECK(rows == std::vector<MembershipId>{member});
+}
+
+TEST_CASE_METHOD(Fixture, "a path is walked as far as it exists") {
+    const auto walk = [&](std::string_view path) {
+        auto walked = forest.walk(tenant, path);
+        REQUIRE(walked);
+        return std::pair(walked->reached, walked->missing);
+    };
+    using Names = std::vector<std::string_view>;
+    CHECK(walk("/") == std::pair(root, Names{}));
+    CHECK(walk("/acme/web") == std::pair(web, Names{}));
+    CHECK(walk("/acme/db/deep") == std::pair(acme, Names{"db", "deep"}));
+    CHECK(walk("/acme/db/web") == std::pair(acme, Names{"db", "web"}));  // not that of acme
+    CHECK(forest.walk(tenant, "acme").error().code == EINVAL);
+    CHECK(forest.walk(HierarchyId{9}, "/acme").error().code == ENOENT);
 }
 
 TEST_CASE_METHOD(Fixture, "a forest is restored with its numbers") {

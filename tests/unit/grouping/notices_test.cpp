@@ -216,3 +216,29 @@ TEST_CASE_METHOD(Fixture, "what is below a frozen group is frozen, until nothing
     CHECK(forest.group(web)->frozen_effective);
     CHECK(forest.frozen_by(db) == std::nullopt);
 }
+
+TEST_CASE_METHOD(Fixture, "an agent that takes too long is named once, and makes room when it has ended") {
+    ReleaseQueue few({.at_once = 1, .in_window = 10, .window = seconds(1), .agent_time = seconds(30)});
+    for (const GroupId id : {web, db}) {
+        come_and_go(id);
+        (void)few.candidate(forest, id);
+    }
+    auto turn = few.turn(forest, seconds(10));
+    CHECK(turn.told == Groups{web});
+    CHECK(turn.overdue.empty());
+    CHECK(turn.again == seconds(40));
+    CHECK(few.turn(forest, milliseconds(39'999)).overdue.empty());
+    turn = few.turn(forest, seconds(40));
+    CHECK(turn.overdue == Groups{web});
+    CHECK(turn.told.empty());
+    CHECK_FALSE(turn.again);
+    CHECK(few.turn(forest, seconds(50)).overdue.empty());
+    few.finished(web);
+    CHECK(few.turn(forest, seconds(50)).told == Groups{db});
+    SECTION("a successor knows until when") {
+        ReleaseQueue next;
+        next.running(db, seconds(80));
+        CHECK(next.turn(forest, seconds(79)).again == seconds(80));
+        CHECK(next.turn(forest, seconds(80)).overdue == Groups{db});
+    }
+}

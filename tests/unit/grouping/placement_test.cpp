@@ -1,4 +1,5 @@
 #include "grouping/placement.h"
+#include "grouping/forest_paths.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -7,6 +8,7 @@
 #include <set>
 
 using namespace gpcsup;
+using gpcsup::tests::make_path;
 using namespace gpcsup::grouping;
 
 namespace {
@@ -122,8 +124,8 @@ struct Fixture {
     Forest forest;
     HierarchyId h1 = *forest.create_hierarchy("h1", {});
     HierarchyId h2 = *forest.create_hierarchy("h2", {});
-    GroupId a = *forest.create_path(h1, "/a");
-    GroupId b = *forest.create_path(h2, "/b");
+    GroupId a = *make_path(forest, h1, "/a");
+    GroupId b = *make_path(forest, h2, "/b");
     std::string trail;
     Part one{"one", trail};
     Part two{"two", trail};
@@ -265,7 +267,7 @@ TEST_CASE_METHOD(Fixture, "an attach that fails halfway is taken back everywhere
 TEST_CASE_METHOD(Fixture, "a thread moves apart from its process, and comes home with it") {
     const base::ThreadId thread{p, 12, 5};
     const base::ThreadId other{p, 13, 6};
-    const GroupId third = *forest.create_path(h1, "/third");
+    const GroupId third = *make_path(forest, h1, "/third");
     const auto apart = [&](std::vector<base::ThreadId> who, std::vector<GroupId> groups) {
         return place(forest, parts, people, log, {{}, std::move(groups), Vanished::refuse, std::move(who)});
     };
@@ -385,7 +387,7 @@ TEST_CASE_METHOD(Fixture, "a successor settles an intent it finds") {
         CHECK_FALSE(people.where.contains(q));
     }
     SECTION("hierarchies that the move did not concern stay as they are now") {
-        const GroupId later = *forest.create_path(HierarchyId{0}, "/later");
+        const GroupId later = *make_path(forest, HierarchyId{0}, "/later");
         people.where[p][0] = later;
         CHECK(settle(forest, parts, people, intent).empty());
         CHECK(people.where[p][0] == later);

@@ -96,6 +96,54 @@ TEST_CASE_METHOD(Fixture, "who cannot be stopped is named when time is up") {
     CHECK_FALSE(row(forbidden).has(processes::process_frozen));
 }
 
+TEST_CASE_METHOD(Fixture, "a process whose leader has ended stands still when its other threads do") {
+    const pid_t web = world.service("a");
+    world.start_thread(web);
+    world.start_thread(web);
+    world.tracker->drain().value();
+    auto& task = world.machine.at(web);
+    task.state = 'Z';
+    task.others = {{50'001, 'S'}, {50'002, 'Z'}};
+    SECTION("it is stopped, and goes on") {
+        auto freezing = freeze("a");
+        CHECK(freezing.step().phase == GroupFreeze::Phase::done);
+        CHECK(freezing.stopped() == 1);
+        CHECK(world.machine.at(web).others.at(50'001) == 'T');
+        thaw("a");
+        CHECK(world.machine.at(web).others.at(50'001) == 'R');
+    }
+    SECTION("one that cannot be is named") {
+        task.immune = true;
+        auto freezing = freeze("a");
+        CHECK_FALSE(freezing.step().over());
+        world.machine.advance(std::chrono::seconds(6));
+        CHECK(freezing.step().phase == GroupFreeze::Phase::given_up);
+        REQUIRE(freezing.survivors().size() == 1);
+        CHECK(freezing.survivors().front().reason == "has been stopped and is still in state S");
+    }
+    SECTION("one that stood still before stays so") {
+        task.others[50'001] = 'T';
+        auto freezing = freeze("a");
+        CHECK(freezing.step().phase == GroupFreeze::Phase::done);
+        thaw("a");
+        CHECK(world.machine.at(web).others.at(50'001) == 'T');
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "a stopped leader does not speak for a thread that is still in the kernel") {
+    const pid_t web = world.service("a");
+    world.start_thread(web);
+    world.tracker->drain().value();
+    auto& task = world.machine.at(web);
+    task.immune = true;
+    task.state = 'T';
+    task.others = {{50'001, 'D'}};
+    auto freezing = freeze("a");
+    CHECK_FALSE(freezing.step().over());
+    world.machine.at(web).others[50'001] = 'T';
+    CHECK(freezing.step().phase == GroupFreeze::Phase::done);
+}
+
 TEST_CASE_METHOD(Fixture, "a parent inside vfork stands as still as its child") {
     const pid_t web = world.service("a");
     world.fork(web);

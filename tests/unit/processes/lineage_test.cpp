@@ -296,6 +296,43 @@ TEST_CASE("after a loss the table is what it would have been") {
     }
 }
 
+TEST_CASE("one process that no sweep has met is found with those above it") {
+    World world;
+    world.tracker->set_quality(processes::TrackingQuality::sampled);
+    const pid_t web = world.service("a");
+    world.settle();
+    const pid_t child = world.machine.fork(web);
+    const pid_t grandchild = world.machine.fork(child);
+    const pid_t beside = world.machine.fork(web);
+    processes::Sweep sweep(*world.table, world.machine);
+    sweep.run_above(grandchild, *world.lineage);
+    CHECK(world.place(child) == "a");
+    CHECK(world.place(grandchild) == "a");
+    CHECK(world.place(beside) == "?");
+    CHECK(world.table->find(grandchild)->parent == child);
+    SECTION("who is known stays as it is") {
+        const auto forks = world.observer.forks.size();
+        sweep.run_above(grandchild, *world.lineage);
+        CHECK(world.observer.forks.size() == forks);
+    }
+    SECTION("nobody is made of who is not below gpc-init, or not there") {
+        const pid_t stranger = world.machine.fork(web);
+        world.machine.at(stranger).parent = 1;
+        sweep.run_above(stranger, *world.lineage);
+        sweep.run_above(31'999, *world.lineage);
+        CHECK(world.place(stranger) == "?");
+        CHECK(world.place(31'999) == "?");
+    }
+    SECTION("a number that is another's by now") {
+        world.machine.exit(grandchild);
+        (void)world.machine.wait(grandchild);
+        (void)world.machine.fork_as(beside, grandchild);
+        sweep.run_above(grandchild, *world.lineage);
+        CHECK(world.table->find(grandchild)->parent == beside);
+        CHECK(world.place(beside) == "a");
+    }
+}
+
 TEST_CASE("a sweep alone tells the same story") {
     World world;
     world.tracker->set_quality(processes::TrackingQuality::sampled);

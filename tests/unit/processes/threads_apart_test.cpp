@@ -1,9 +1,11 @@
 #include "processes/threads_apart.h"
+#include "grouping/forest_paths.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
 
 using namespace gpcsup;
+using gpcsup::tests::make_path;
 using namespace gpcsup::processes;
 using base::ThreadId;
 using grouping::GroupId;
@@ -15,9 +17,9 @@ struct Fixture {
     grouping::Forest forest;
     grouping::HierarchyId one = *forest.create_hierarchy("one", {});
     grouping::HierarchyId two = *forest.create_hierarchy("two", {});
-    GroupId a = *forest.create_path(one, "/a");
-    GroupId below = *forest.create_path(one, "/a/below");
-    GroupId b = *forest.create_path(two, "/b");
+    GroupId a = *make_path(forest, one, "/a");
+    GroupId below = *make_path(forest, one, "/a/below");
+    GroupId b = *make_path(forest, two, "/b");
     ThreadsApart book{forest};
     base::ProcessId process{100, 7};
     ThreadId main{process, 100, 7};

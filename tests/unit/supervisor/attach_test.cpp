@@ -6,11 +6,13 @@
 #include <cerrno>
 #include <map>
 
+#include "grouping/forest_paths.h"
 #include "supervisor/attach_request.h"
 #include "supervisor/move_rights.h"
 #include "supervisor/refusals.h"
 
 using namespace gpcsup;
+using gpcsup::tests::make_path;
 using namespace gpcsup::supervisor;
 using grouping::GroupId;
 
@@ -52,10 +54,10 @@ struct Users final : sys::ProcFiles {
 struct Fixture {
     grouping::Forest forest;
     grouping::HierarchyId h = *forest.create_hierarchy("h", {});
-    GroupId top = *forest.create_path(h, "/top");
-    GroupId source = *forest.create_path(h, "/top/own/source");
-    GroupId target = *forest.create_path(h, "/top/own/target");
-    GroupId outside = *forest.create_path(h, "/other");
+    GroupId top = *make_path(forest, h, "/top");
+    GroupId source = *make_path(forest, h, "/top/own/source");
+    GroupId target = *make_path(forest, h, "/top/own/target");
+    GroupId outside = *make_path(forest, h, "/other");
     GroupId own = *forest.child(top, "own");
     std::unique_ptr<processes::ProcessTable> table =
         std::move(processes::ProcessTable::create(forest).value());
