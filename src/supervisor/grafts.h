@@ -50,6 +50,7 @@ class Grafts final : public LaterFilters {
     void place_domains() override;
 
   private:
+    static constexpr unsigned most_attempts = 3;  // of one process, all supervisors' together
     enum class State { waiting, running, done, refused };
     struct Graft {
         base::ProcessId process;

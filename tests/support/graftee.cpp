@@ -343,6 +343,11 @@ int main(int count, char** arguments) {
     pthread_sigmask(SIG_BLOCK, &user, nullptr);
     bool leader_ends = false;
     for (int at = 1; at < count && role_count < most_roles; ++at) {
+        if (std::strcmp(arguments[at], "alone") == 0) {  // the last word, too: nobody gives commands
+            for (;;) {
+                pause();
+            }
+        }
         if (std::strcmp(arguments[at], "leader-ends") == 0) {
             leader_ends = true;  // the last word
             break;

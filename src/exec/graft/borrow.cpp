@@ -125,7 +125,7 @@ Loan Errands::give_back(Loan loan) {
 }
 
 Loan Errands::run(Rank worst) {
-    room_ = find_room_in(job_.process).address;
+    room_ = find_room_in(job_.process, tid()).address;
     if (room_ == 0) {
         return Loan::no_room;
     }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include <elf.h>
 #include <sys/syscall.h>
 
 #include "wire/graft.h"
@@ -193,6 +194,20 @@ inline Resumption resumption(const Stopped& thread) {
 }
 
 // --- the process
+
+enum class Abi : std::uint8_t { native, other, unknown };  // `unknown` when nobody may look
+
+// By the first bytes of the program that it executes: x32 has the machine's number, and not its class.
+inline Abi abi_of(std::span<const std::uint8_t> head) {
+    constexpr std::size_t enough = 20;
+    if (head.size() < enough) {
+        return Abi::unknown;
+    }
+    const bool elf = head[0] == 0x7f && head[1] == 'E' && head[2] == 'L' && head[3] == 'F';
+    const bool wide = head[EI_CLASS] == ELFCLASS64;
+    const bool native = (head[18] | head[19] << 8) == EM_X86_64;
+    return elf && wide && native ? Abi::native : Abi::other;
+}
 
 enum class FilterMode : std::uint8_t { none, some };  // Seccomp: 0, or anything else
 enum class Promise : std::uint8_t { none, made };     // NoNewPrivs

@@ -23,6 +23,8 @@ using wire::GraftOutcome;
 constexpr std::chrono::milliseconds handover_time{2000};
 constexpr std::chrono::milliseconds pause_between{2};  // doubling: a thread may come out of its call by itself
 constexpr std::chrono::milliseconds longest_pause{50};
+constexpr unsigned most_without_room = 10;
+constexpr unsigned most_denials = 5;
 constexpr unsigned most_a_round = 16;  // threads that are stopped and looked at, of one process in one round
 constexpr Rank worst_of_round[] = {Rank::clean, Rank::likely, Rank::timed, Rank::repaired, Rank::masked};
 constexpr unsigned rounds_until_worst = sizeof(worst_of_round) / sizeof(worst_of_round[0]) - 1;
@@ -84,6 +86,8 @@ class Graft {
     Moment until_;
     Job job_;
     Descriptor listener_;
+    unsigned without_room_ = 0;
+    unsigned denials_ = 0;
     int handover_error_ = EIO;  // until it has been handed over
     wire::GraftAnswer answer_;
 };
@@ -100,7 +104,12 @@ GraftOutcome Graft::look_first() {
     if (read_start_time(request_.pid) != request_.start_time) {
         return GraftOutcome::gone;
     }
-    if (const int error = look_allowed(request_.pid); error != 0) {
+    int error = look_allowed(request_.pid);
+    for (unsigned again = 1; error != 0 && again < most_denials; ++again) {  // not while it executes a program
+        pause_until(steady_clock::now() + pause_between);
+        error = look_allowed(request_.pid);
+    }
+    if (error != 0) {
         return denied(error);
     }
     // A leader that has ended has no program to be looked at; the registers of the others tell.
@@ -168,14 +177,18 @@ Graft::Round Graft::try_threads(Job& job, Rank worst, std::size_t count, GraftOu
                 return job.installed == Job::Installed::yes ? Round::done : Round::nothing;
             case Loan::unfit:
                 break;
-            case Loan::no_room:
+            case Loan::no_room:  // also in the middle of an execve
                 outcome = GraftOutcome::no_room;
-                return Round::over;
+                return ++without_room_ < most_without_room ? Round::nothing : Round::over;
             case Loan::denied: {
                 const ThreadStatus status = read_status(job.process, threads[at].tid);
                 answer_.other = status.tracer;
-                outcome = status.tracer != 0 && status.tracer != getpid() ? GraftOutcome::traced : denied(error);
-                return Round::over;
+                if (status.tracer != 0 && status.tracer != getpid()) {
+                    outcome = GraftOutcome::traced;
+                    return Round::over;
+                }
+                outcome = denied(error);  // also of a thread that ends just now
+                return ++denials_ < most_denials ? Round::nothing : Round::over;
             }
         }
     }

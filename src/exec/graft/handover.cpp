@@ -1,5 +1,6 @@
 #include "exec/graft/handover.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -37,14 +38,20 @@ int send_listener(int listener, int answer, std::uint64_t key) {
     return sendmsg(wire::graft_handover, &envelope, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
 }
 
-int await_byte(int socket, Moment until) {
-    pollfd ready{socket, POLLIN, 0};
-    const int polled = poll(&ready, 1, milliseconds_until(until));
-    if (polled <= 0) {
-        return polled == 0 ? ETIMEDOUT : errno;
+// A thread that was given up may stop meanwhile, and must not stand still for it.
+int await(int socket, short events, Moment until) {
+    constexpr std::chrono::milliseconds slice{5};
+    for (;;) {
+        const Moment now = std::chrono::steady_clock::now();
+        pollfd ready{socket, events, 0};
+        if (poll(&ready, 1, milliseconds_until(std::min<Moment>(until, now + slice))) > 0) {
+            return 0;
+        }
+        if (now >= until) {
+            return ETIMEDOUT;
+        }
+        pause_until(now);
     }
-    char byte = 0;
-    return read(socket, &byte, 1) == 1 ? 0 : EPIPE;
 }
 
 }  // namespace
@@ -56,15 +63,18 @@ int hand_over(const Descriptor& listener, std::uint64_t key, Moment until) {
     }
     const Descriptor ours(ends[0]);
     Descriptor theirs(ends[1]);
-    pollfd room{wire::graft_handover, POLLOUT, 0};
-    if (poll(&room, 1, milliseconds_until(until)) <= 0) {
-        return ETIMEDOUT;
+    if (const int error = await(wire::graft_handover, POLLOUT, until); error != 0) {
+        return error;
     }
     if (const int error = send_listener(listener.get(), theirs.get(), key); error != 0) {
         return error;
     }
     theirs = Descriptor();  // so that gpc-init's refusal, or its end, shows as an end of file
-    return await_byte(ours.get(), until);
+    if (const int error = await(ours.get(), POLLIN, until); error != 0) {
+        return error;
+    }
+    char byte = 0;
+    return read(ours.get(), &byte, 1) == 1 ? 0 : EPIPE;
 }
 
 }  // namespace gpcsup::exec

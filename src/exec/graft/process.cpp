@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include <dirent.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/syscall.h>
@@ -192,19 +191,15 @@ std::uint64_t read_start_time(pid_t process) {
 
 Abi read_abi(pid_t process) {
     const Descriptor file(open(path_of(process, "exe").text, O_RDONLY | O_CLOEXEC));
-    Elf64_Ehdr header{};
-    if (!file || read(file.get(), &header, sizeof(header)) < EI_NIDENT + 4) {
-        return Abi::unknown;
-    }
-    const bool native = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
-                        header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_machine == EM_X86_64;
-    return native ? Abi::native : Abi::other;  // x32 has the machine, and not the class
+    std::uint8_t head[64];
+    const ssize_t got = file ? read(file.get(), head, sizeof(head)) : 0;
+    return abi_of({head, static_cast<std::size_t>(got < 0 ? 0 : got)});
 }
 
-Room find_room_in(pid_t process) {
+Room find_room_in(pid_t process, pid_t thread) {
     constexpr std::size_t largest = 32768;
     static std::uint8_t image[largest];
-    std::FILE* maps = std::fopen(path_of(process, "maps").text, "re");
+    std::FILE* maps = std::fopen(path_of(process, thread, "maps").text, "re");
     if (maps == nullptr) {
         return {};
     }
@@ -225,7 +220,7 @@ Room find_room_in(pid_t process) {
     }
     const iovec here{image, size};
     const iovec there{reinterpret_cast<void*>(begin), size};
-    if (process_vm_readv(process, &here, 1, &there, 1, 0) != static_cast<ssize_t>(size)) {
+    if (process_vm_readv(thread, &here, 1, &there, 1, 0) != static_cast<ssize_t>(size)) {
         return {};
     }
     const std::size_t offset = find_room(image, size);

@@ -48,8 +48,7 @@ std::size_t read_threads(pid_t process, Thread (&threads)[most_threads]);
 // 0 = there is no such process.
 std::uint64_t read_start_time(pid_t process);
 
-enum class Abi { native, other, unknown };
-Abi read_abi(pid_t process);  // of the program it executes; `unknown` when we may not look
+Abi read_abi(pid_t process);  // of the program it executes
 
 int look_allowed(pid_t process);  // 0, or the errno with which the kernel says that we may not trace it
 
@@ -57,7 +56,7 @@ int look_allowed(pid_t process);  // 0, or the errno with which the kernel says 
 struct Room {
     std::uint64_t address = 0;  // 0 = none
 };
-Room find_room_in(pid_t process);
+Room find_room_in(pid_t process, pid_t thread);  // of a leader that has ended nothing can be seen
 
 // The lowest descriptor of a seccomp listener at or above `from` in the thread's own table; -1 = none, -2 =
 // it cannot be seen.

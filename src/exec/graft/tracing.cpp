@@ -55,6 +55,22 @@ void let_go(pid_t thread, const Stopping& stopping) {
     release(thread, stopping.signal);
 }
 
+sigset_t only_child() {
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    return child;
+}
+
+void reap_ended(int) {
+    const int error = errno;
+    siginfo_t ended{};
+    do {
+        ended.si_pid = 0;
+    } while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | __WALL) == 0 && ended.si_pid != 0);
+    errno = error;
+}
+
 timespec left_until(Moment until) {
     const auto left = until - std::chrono::steady_clock::now();
     const auto nanoseconds = left.count() < 0 ? 0 : std::chrono::nanoseconds(left).count();
@@ -64,17 +80,22 @@ timespec left_until(Moment until) {
 }  // namespace
 
 void prepare_waiting() {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
+    struct sigaction action {};
+    action.sa_handler = reap_ended;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGCHLD, &action, nullptr);
+    const sigset_t child = only_child();
     sigprocmask(SIG_BLOCK, &child, nullptr);
 }
 
+// Waits while the process executes a program, which waits until its other threads are gone, which may wait for
+// us to reap them: so that is done meanwhile.
 int seize(pid_t thread) {
-    if (trace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD) == 0) {
-        return 0;
-    }
-    return errno;
+    const sigset_t child = only_child();
+    sigprocmask(SIG_UNBLOCK, &child, nullptr);
+    const int error = trace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD) == 0 ? 0 : errno;
+    sigprocmask(SIG_BLOCK, &child, nullptr);
+    return error;
 }
 
 void interrupt(pid_t thread) {
@@ -82,9 +103,7 @@ void interrupt(pid_t thread) {
 }
 
 Stopping wait_for(pid_t thread, Moment until) {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
+    const sigset_t child = only_child();
     for (;;) {
         int status = 0;
         for (pid_t got = waitpid(-1, &status, __WALL | WNOHANG); got != 0;

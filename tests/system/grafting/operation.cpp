@@ -1,4 +1,4 @@
-#include "system/graft/operation.h"
+#include "system/grafting/operation.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -268,7 +268,11 @@ void Keeper::hear() {
         return;
     }
     int passed[2] = {-1, -1};
-    std::memcpy(passed, CMSG_DATA(CMSG_FIRSTHDR(&envelope)), sizeof(passed));
+    const cmsghdr* header = CMSG_FIRSTHDR(&envelope);
+    if (header == nullptr) {
+        return;
+    }
+    std::memcpy(passed, CMSG_DATA(header), sizeof(passed));
     if (message.listener_key == listener_key) {
         listeners_.emplace_back(passed[0]);
         ++handed_over_;

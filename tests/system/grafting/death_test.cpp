@@ -8,7 +8,7 @@
 #include <catch2/catch.hpp>
 #include <csignal>
 
-#include "system/graft/operation.h"
+#include "system/grafting/operation.h"
 
 using namespace gpcsup;
 using namespace gpcsup::test;

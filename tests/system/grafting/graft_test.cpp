@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "system/graft/operation.h"
+#include "system/grafting/operation.h"
 
 using namespace gpcsup;
 using namespace gpcsup::test;
@@ -84,7 +84,7 @@ TEST_CASE("threads that sleep, poll, and wait for a futex or for events") {
 }
 
 TEST_CASE("data under way through pipes arrive unharmed") {
-    check_roles({"writer", "reader", "writer", "reader", "user"});
+    check_roles({"writer", "reader", "user"});
 }
 
 TEST_CASE("the filter of all open files is larger than a page") {
@@ -180,6 +180,9 @@ TEST_CASE("what a debugger traces is not disturbed") {
     const wire::GraftAnswer answer = graft(victim, keeper);
     CHECK(answer.outcome == GraftOutcome::traced);
     CHECK(answer.other == getpid());
+    REQUIRE(ptrace(PTRACE_INTERRUPT, victim.pid(), nullptr, nullptr) == 0);
+    REQUIRE(waitpid(victim.pid(), nullptr, __WALL) == victim.pid());
+    REQUIRE(ptrace(PTRACE_DETACH, victim.pid(), nullptr, nullptr) == 0);
     check_untouched(victim, keeper);
 }
 
@@ -200,7 +203,9 @@ TEST_CASE("a 32-bit program is known by its file") {
     const auto until = std::chrono::steady_clock::now() + 5s;
     std::error_code error;
     const std::string link = "/proc/" + std::to_string(victim.pid()) + "/exe";
-    while (std::filesystem::read_symlink(link, error) != path && std::chrono::steady_clock::now() < until) {
+    while (std::filesystem::read_symlink(link, error) != path &&
+           !status_line(victim.pid(), victim.pid(), "State").starts_with("Z") &&
+           std::chrono::steady_clock::now() < until) {
         std::this_thread::yield();
     }
     std::filesystem::remove(path);
