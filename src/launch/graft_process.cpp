@@ -13,8 +13,8 @@ namespace gpcsup::launch {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(wire::GraftOutcome::count_)> outcome_names = {
-    "enforced",  "gone",    "own-filter",  "own-listener", "traced",          "not-permitted", "needs-promise",
-    "other-abi", "no-thread", "no-room", "no-listener",  "copy-left", "not-handed-over", "failed"};
+    "enforced",  "gone",      "own-filter", "own-listener", "traced",    "not-permitted",   "needs-promise",
+    "other-abi", "no-thread", "no-room",    "no-listener",  "copy-left", "not-handed-over", "failed"};
 
 base::Result<> send_request(const GraftStart& start, int socket) {
     if (start.filter->size() > wire::graft_most_instructions) {

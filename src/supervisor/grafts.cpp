@@ -82,8 +82,9 @@ void Grafts::moved(Process& process) {
         if (owner == &process) {
             parts_.enforcer.move_domain(graft->key, places);
         } else {
-            parts_.enforcer.move_process(process.pid, graft->key, places,
-                                         owner != nullptr ? parts_.census.table().places(*owner) : grouping::Places{});
+            parts_.enforcer.move_process(
+                process.pid, graft->key, places,
+                owner != nullptr ? parts_.census.table().places(*owner) : grouping::Places{});
         }
         return;
     }
@@ -114,7 +115,8 @@ void Grafts::look_at_child(const Graft& graft, Process& child) {
     const Filter filter = filter_of(child.pid);
     if (filter == Filter::some) {
         child.reserved[0] = graft.number;
-    } else if (filter == Filter::none && !parts_.controllers.required(parts_.census.table().places(child)).empty()) {
+    } else if (filter == Filter::none &&
+               !parts_.controllers.required(parts_.census.table().places(child)).empty()) {
         want(child);
     }
 }
@@ -266,10 +268,10 @@ base::Result<> Grafts::launch(Graft& graft, std::span<const wire::TrapClass> cla
         return base::pass(slot);
     }
     graft.slot = *slot;
-    auto started = launch::start_graft({graft.process, graft.mode, helper_time_ms, graft.key, filtered->filter,
-                                        parts_.handover, parts_.here.init_pid, graft_program_, exec_program_,
-                                        parts_.lane},
-                                       parts_.slots, *slot);
+    auto started = launch::start_graft(
+        {graft.process, graft.mode, helper_time_ms, graft.key, filtered->filter, parts_.handover,
+         parts_.here.init_pid, graft_program_, exec_program_, parts_.lane},
+        parts_.slots, *slot);
     if (!started) {
         return base::pass(started);
     }
@@ -357,7 +359,8 @@ void Grafts::enforced(Graft& graft, const wire::GraftAnswer& answer) {
     Process* process = parts_.census.table().find(graft.process);
     if (process != nullptr) {
         process->reserved[0] = graft.number;
-        parts_.enforcer.move_domain(graft.key, parts_.census.table().places(*process));  // it may have moved meanwhile
+        parts_.enforcer.move_domain(graft.key,
+                                    parts_.census.table().places(*process));  // it may have moved meanwhile
     }
     Json body = {{"pid", graft.process.pid},
                  {"start", graft.process.start_time},
@@ -375,9 +378,9 @@ void Grafts::refuse(Graft& graft, std::string reason) {
     graft.state = State::refused;
     graft.reason = std::move(reason);
     write(graft);
-    parts_.chronicle.note("graft-refused", {{"pid", graft.process.pid},
-                                            {"start", graft.process.start_time},
-                                            {"reason", graft.reason}});
+    parts_.chronicle.note(
+        "graft-refused",
+        {{"pid", graft.process.pid}, {"start", graft.process.start_time}, {"reason", graft.reason}});
 }
 
 void Grafts::try_again(Graft& graft, const std::string& why) {

@@ -48,7 +48,8 @@ void Grafts::restore(const journal::States& states) {
     each_record(states, prefix, parts_.chronicle, [this](const std::string&, const Json& body) {
         Graft graft;
         graft.process = {body.value("pid", 0), body.value("start", std::uint64_t{0})};
-        graft.state = static_cast<State>(std::clamp(body.value("state", 0), 0, static_cast<int>(State::refused)));
+        graft.state =
+            static_cast<State>(std::clamp(body.value("state", 0), 0, static_cast<int>(State::refused)));
         graft.key = body.value("key", std::uint64_t{0});
         graft.number = body.value("number", std::uint16_t{0});
         graft.trapped = body.value("trapped", std::vector<std::string>());
@@ -92,8 +93,8 @@ void Grafts::resume() {
         const bool alive = row != nullptr && !row->has(processes::process_dead);
         if (graft.state == State::done) {
             const Process* someone = someone_of(graft);
-            parts_.enforcer.restore_domain(graft.key, someone != nullptr ? parts_.census.table().places(*someone)
-                                                                         : grouping::Places{});
+            parts_.enforcer.restore_domain(
+                graft.key, someone != nullptr ? parts_.census.table().places(*someone) : grouping::Places{});
             let_in_.push_back(process);
         } else if (!alive) {
             gone.push_back(process);
@@ -111,15 +112,15 @@ void Grafts::resume() {
             queue_.push_back(process);
             if (graft.helper.pidfd) {
                 graft.due_ns = monotonic_now_ns() + death_ns;
-                auto watch = parts_.loop.on_readable(graft.helper.pidfd.get(), EventLoop::Priority::processes,
-                                                     [this, id = process] {
-                                                         if (const auto at = grafts_.find(id); at != grafts_.end()) {
-                                                             at->second.watch = Watch();
-                                                             at->second.helper = {};
-                                                             at->second.due_ns = 0;
-                                                             parts_.loop.arm(timer_, monotonic_now_ns());
-                                                         }
-                                                     });
+                auto watch = parts_.loop.on_readable(
+                    graft.helper.pidfd.get(), EventLoop::Priority::processes, [this, id = process] {
+                        if (const auto at = grafts_.find(id); at != grafts_.end()) {
+                            at->second.watch = Watch();
+                            at->second.helper = {};
+                            at->second.due_ns = 0;
+                            parts_.loop.arm(timer_, monotonic_now_ns());
+                        }
+                    });
                 if (watch) {
                     graft.watch = std::move(*watch);
                 }
@@ -208,7 +209,8 @@ std::optional<std::string> Grafts::word(const Process& process, std::string_view
         }
         return std::ranges::find(graft->trapped, controller) != graft->trapped.end()
                    ? "enforced"
-                   : "observed: its filter was set before this limit, without the calls for it; restart it to enforce";
+                   : "observed: its filter was set before this limit, without the calls for it; restart it "
+                     "to enforce";
     }
     const auto at = grafts_.find(process.id());
     if (at == grafts_.end()) {

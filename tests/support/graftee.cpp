@@ -1,6 +1,6 @@
 // A process that is grafted while it works: each argument is something that one of its threads does, over and
-// over, and counts what goes wrong in it. Commands come on standard input, one letter each, and are answered by
-// one line each on standard output.
+// over, and counts what goes wrong in it. Commands come on standard input, one letter each, and are answered
+// by one line each on standard output.
 //   f  fork and wait: "ok" or the errno      t  a thread: likewise      o  open a file: likewise
 //   w  what went wrong so far: "0" or a list     u  how often SIGUSR1 was handled     e  a turn of everybody
 //   x  a thread executes the program anew    q  ends
@@ -62,9 +62,11 @@ void compute() {
     std::uint64_t sum = 0;
     asm volatile(
         "movq $0x1111, %%rax\n movq $0x2222, %%rdi\n movq $0x3333, %%rsi\n movq $0x4444, %%rdx\n"
-        "movq $0x5555, %%r10\n movq $0x6666, %%r8\n movq $0x7777, %%r9\n movq $200000, %%rcx\n movq $0x9999, %%r11\n"
+        "movq $0x5555, %%r10\n movq $0x6666, %%r8\n movq $0x7777, %%r9\n movq $200000, %%rcx\n movq $0x9999, "
+        "%%r11\n"
         "movq $0x1234, -120(%%rsp)\n stc\n"
-        "1: leaq -1(%%rcx), %%rcx\n setc %%bl\n movzbq %%bl, %%rbx\n xorq $1, %%rbx\n addq %%rbx, %[sum]\n stc\n"
+        "1: leaq -1(%%rcx), %%rcx\n setc %%bl\n movzbq %%bl, %%rbx\n xorq $1, %%rbx\n addq %%rbx, %[sum]\n "
+        "stc\n"
         "jrcxz 2f\n jmp 1b\n"
         "2: subq $0x1111, %%rax\n addq %%rax, %[sum]\n subq $0x2222, %%rdi\n addq %%rdi, %[sum]\n"
         "subq $0x3333, %%rsi\n addq %%rsi, %[sum]\n subq $0x4444, %%rdx\n addq %%rdx, %[sum]\n"
@@ -308,19 +310,33 @@ void* obey(void*) {
         std::snprintf(number, sizeof(number), "%d", handled.load());
         pthread_t thread{};
         switch (letter) {
-            case 'f': say(fork_once()); break;
-            case 't': say(make_thread()); break;
-            case 'o': say(open_once()); break;
-            case 'w': say(wrong_count.load() == 0 ? "0" : wrong); break;
-            case 'u': say(number); break;
-            case 'e': say(everybody()); break;
+            case 'f':
+                say(fork_once());
+                break;
+            case 't':
+                say(make_thread());
+                break;
+            case 'o':
+                say(open_once());
+                break;
+            case 'w':
+                say(wrong_count.load() == 0 ? "0" : wrong);
+                break;
+            case 'u':
+                say(number);
+                break;
+            case 'e':
+                say(everybody());
+                break;
             case 'x':
                 if (pthread_create(&thread, nullptr, execute_anew, nullptr) != 0) {
                     say("no thread");
                 }
                 break;
-            case 'q': _exit(0);
-            default: break;
+            case 'q':
+                _exit(0);
+            default:
+                break;
         }
     }
     _exit(0);
@@ -353,7 +369,8 @@ int main(int count, char** arguments) {
             break;
         }
         pthread_t thread{};
-        if (pthread_create(&thread, nullptr, play, reinterpret_cast<void*>(static_cast<std::intptr_t>(at - 1))) != 0) {
+        if (pthread_create(&thread, nullptr, play,
+                           reinterpret_cast<void*>(static_cast<std::intptr_t>(at - 1))) != 0) {
             return 1;
         }
         ++role_count;

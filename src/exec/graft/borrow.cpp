@@ -148,9 +148,9 @@ Loan Errands::run(Rank worst) {
         return give_back(Loan::unfit);
     }
     const Resumption on = resumption(stopped_of(original_));
-    const Trampoline code(errand_, {static_cast<std::uint64_t>(on.rax), original_.rdi, original_.rsi, original_.rdx,
-                                    original_.r10, original_.r8, original_.r9, original_.rcx, original_.r11,
-                                    original_.rip - static_cast<std::uint64_t>(on.back)});
+    const Trampoline code(errand_, {static_cast<std::uint64_t>(on.rax), original_.rdi, original_.rsi,
+                                    original_.rdx, original_.r10, original_.r8, original_.r9, original_.rcx,
+                                    original_.r11, original_.rip - static_cast<std::uint64_t>(on.back)});
     if (!write(code)) {
         return give_back(Loan::no_room);
     }
@@ -175,7 +175,8 @@ Loan Errands::run(Rank worst) {
 
 Loan Errands::go(const Trampoline& code) {
     const long calls[] = {errand_.maps() ? long{SYS_mmap} : no_call,
-                          errand_.filter == Errand::Filter::set ? long{SYS_seccomp} : no_call, SYS_close, SYS_munmap};
+                          errand_.filter == Errand::Filter::set ? long{SYS_seccomp} : no_call, SYS_close,
+                          SYS_munmap};
     if (!errand_.maps()) {
         fill_in(code);
     }

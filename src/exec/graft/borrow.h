@@ -1,7 +1,7 @@
 #pragma once
-// One errand on one borrowed thread: stop it, look whether it is fit after all, let it run the trampoline from
-// call to call, put its registers back as they were, let it go. What a signal cuts short is taken up again by
-// the next borrowed thread.
+// One errand on one borrowed thread: stop it, look whether it is fit after all, let it run the trampoline
+// from call to call, put its registers back as they were, let it go. What a signal cuts short is taken up
+// again by the next borrowed thread.
 
 #include <sys/types.h>
 
@@ -19,12 +19,12 @@ struct Job {  // of a process; how far it has come
     std::uint32_t filter_count = 0;
     std::uint32_t flags = 0;
 
-    enum class Begun { no, yes } begun = Begun::no;          // a thread was sent on the errand
+    enum class Begun { no, yes } begun = Begun::no;  // a thread was sent on the errand
     enum class Installed { no, yes } installed = Installed::no;
-    int error = 0;                                            // why the kernel did not set it
-    std::uint64_t mapping = no_mapping;                       // left by an attempt that was cut short
-    int close = -1;                                           // the listener's number in the process
-    pid_t thread = 0;                                         // that was borrowed last
+    int error = 0;                       // why the kernel did not set it
+    std::uint64_t mapping = no_mapping;  // left by an attempt that was cut short
+    int close = -1;                      // the listener's number in the process
+    pid_t thread = 0;                    // that was borrowed last
     std::uint32_t attempts = 0;
     std::chrono::nanoseconds stopped{0};  // the longest
 
@@ -38,7 +38,7 @@ enum class Loan {
     unfit,      // left as it was
     cut_short,  // by a signal, by its end, or by time: how far it came is in the job
     no_room,
-    denied,     // ptrace says so; errno
+    denied,  // ptrace says so; errno
 };
 
 Loan borrow(const Thread& thread, Rank worst, Job& job, Moment until);

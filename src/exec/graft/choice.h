@@ -1,10 +1,10 @@
 #pragma once
-// Which thread of a process may be borrowed, and whether the process may be grafted at all. Pure: decides from
-// what /proc says of each thread, and, of one that has been stopped, from its registers.
+// Which thread of a process may be borrowed, and whether the process may be grafted at all. Pure: decides
+// from what /proc says of each thread, and, of one that has been stopped, from its registers.
 //
-// A thread that is stopped leaves the call that it waits in. The kernel makes the call again for it, unless the
-// call says EINTR at once, or has done a part of its work. What says EINTR and has done nothing yet can be made
-// again by us (docs/why/grafting.md); what does more than that is left alone.
+// A thread that is stopped leaves the call that it waits in. The kernel makes the call again for it, unless
+// the call says EINTR at once, or has done a part of its work. What says EINTR and has done nothing yet can
+// be made again by us (docs/why/grafting.md); what does more than that is left alone.
 
 #include <cstdint>
 #include <span>
@@ -22,12 +22,12 @@ namespace gpcsup::exec {
 
 // The smaller, the sooner.
 enum class Rank : std::uint8_t {
-    free,     // on its own instructions, or through with a call
-    clean,    // waits in a call that is made again as if nothing had been
-    likely,   // the same, unless the socket has a timeout: then as `repaired`
-    timed,    // the rest of its time is waited for (restart_syscall)
-    repaired, // says EINTR, having done nothing: is made again by us
-    masked,   // as that, or clean, but with another signal mask, or with a timeout that begins anew
+    free,      // on its own instructions, or through with a call
+    clean,     // waits in a call that is made again as if nothing had been
+    likely,    // the same, unless the socket has a timeout: then as `repaired`
+    timed,     // the rest of its time is waited for (restart_syscall)
+    repaired,  // says EINTR, having done nothing: is made again by us
+    masked,    // as that, or clean, but with another signal mask, or with a timeout that begins anew
     unfit,
 };
 
@@ -121,13 +121,13 @@ inline bool is_repairable(long number) {
 }
 
 // What a call that was interrupted has in rax while its thread is stopped (linux/errno.h of the kernel).
-inline constexpr std::int64_t restart_sys = -512;      // again, unless a handler without SA_RESTART runs
-inline constexpr std::int64_t restart_nointr = -513;   // again
-inline constexpr std::int64_t restart_nohand = -514;   // again, unless a handler runs
-inline constexpr std::int64_t restart_block = -516;    // by restart_syscall, unless a handler runs
-inline constexpr std::int64_t says_interrupted = -4;        // EINTR
+inline constexpr std::int64_t restart_sys = -512;     // again, unless a handler without SA_RESTART runs
+inline constexpr std::int64_t restart_nointr = -513;  // again
+inline constexpr std::int64_t restart_nohand = -514;  // again, unless a handler runs
+inline constexpr std::int64_t restart_block = -516;   // by restart_syscall, unless a handler runs
+inline constexpr std::int64_t says_interrupted = -4;  // EINTR
 
-struct Stopped {  // a thread, by its registers
+struct Stopped {                  // a thread, by its registers
     std::int64_t call = no_call;  // orig_rax
     std::int64_t result = 0;      // rax
     std::uint64_t arguments[6] = {};
@@ -153,14 +153,15 @@ inline Rank rank_of(const Stopped& thread) {
         case restart_sys:
         case restart_nointr:
         case restart_nohand:
-            // What has done nothing yet is made again, whatever it is; a mask of its own comes last all the same.
+            // What has done nothing yet is made again, whatever it is; a mask of its own comes last all the
+            // same.
             return waiting == Rank::masked ? Rank::masked : Rank::clean;
         case restart_block:
             return Rank::timed;
         case says_interrupted:
-            return !is_repairable(call.number)     ? Rank::unfit
-                   : waiting == Rank::likely       ? Rank::repaired
-                                                   : waiting;
+            return !is_repairable(call.number) ? Rank::unfit
+                   : waiting == Rank::likely   ? Rank::repaired
+                                               : waiting;
         default:
             return Rank::free;  // through with it
     }

@@ -21,7 +21,8 @@ using std::chrono::steady_clock;
 using wire::GraftOutcome;
 
 constexpr std::chrono::milliseconds handover_time{2000};
-constexpr std::chrono::milliseconds pause_between{2};  // doubling: a thread may come out of its call by itself
+constexpr std::chrono::milliseconds pause_between{
+    2};  // doubling: a thread may come out of its call by itself
 constexpr std::chrono::milliseconds longest_pause{50};
 constexpr unsigned most_without_room = 10;
 constexpr unsigned most_denials = 5;
@@ -34,8 +35,8 @@ std::uint32_t known_flags() {
     constexpr std::uint32_t wait_killable = 1U << 5;  // Linux 5.19
     constexpr std::uint32_t least =
         SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
-    const bool all = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, least | wait_killable, nullptr) < 0 &&
-                     errno == EFAULT;
+    const bool all =
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, least | wait_killable, nullptr) < 0 && errno == EFAULT;
     return all ? least | wait_killable : least;
 }
 
@@ -105,7 +106,8 @@ GraftOutcome Graft::look_first() {
         return GraftOutcome::gone;
     }
     int error = look_allowed(request_.pid);
-    for (unsigned again = 1; error != 0 && again < most_denials; ++again) {  // not while it executes a program
+    for (unsigned again = 1; error != 0 && again < most_denials;
+         ++again) {  // not while it executes a program
         pause_until(steady_clock::now() + pause_between);
         error = look_allowed(request_.pid);
     }
@@ -216,7 +218,8 @@ void Graft::installed(Job& job, pid_t thread, int number) {
     }
 }
 
-// Its table of descriptors is shared with others, who may have put something else there: it is looked at here.
+// Its table of descriptors is shared with others, who may have put something else there: it is looked at
+// here.
 void Graft::fetch(pid_t thread, int number) {
     const Descriptor itself = open_thread(request_.pid, thread);
     Descriptor fetched(static_cast<int>(syscall(SYS_pidfd_getfd, itself.get(), number, 0)));
@@ -227,8 +230,8 @@ void Graft::fetch(pid_t thread, int number) {
     handover_error_ = hand_over(listener_, request_.listener_key, steady_clock::now() + handover_time);
 }
 
-// A filter is there that we, or a predecessor, may have set: its listener is in the table of one of the threads
-// until it has been closed there.
+// A filter is there that we, or a predecessor, may have set: its listener is in the table of one of the
+// threads until it has been closed there.
 GraftOutcome Graft::adopt(std::size_t count) {
     for (std::size_t at = 0; at < count && !listener_; ++at) {
         const int number = threads[at].ended ? none_there : find_listener(request_.pid, threads[at].tid);
@@ -272,10 +275,12 @@ int Graft::find_copy(pid_t process, pid_t thread) {
     return number;
 }
 
-// In the table of the thread that was borrowed, and in that of the leader, which may be another or have ended.
+// In the table of the thread that was borrowed, and in that of the leader, which may be another or have
+// ended.
 int Graft::find_copy(pid_t process) {
     const int number = find_copy(process, process);
-    return number >= 0 || process != request_.pid || job_.thread == 0 ? number : find_copy(process, job_.thread);
+    return number >= 0 || process != request_.pid || job_.thread == 0 ? number
+                                                                      : find_copy(process, job_.thread);
 }
 
 GraftOutcome Graft::close_copies(pid_t process) {
@@ -302,8 +307,7 @@ GraftOutcome Graft::close_copy(pid_t process, int number) {
             threads[at].promise = Promise::none;
             threads[at].capable = true;
             // In another table the number is another file's.
-            threads[at].ended =
-                threads[at].ended || compare(threads[at].tid, number, listener_) == Copy::no;
+            threads[at].ended = threads[at].ended || compare(threads[at].tid, number, listener_) == Copy::no;
         }
         if (count == 0) {
             return GraftOutcome::enforced;  // gone, and its descriptors with it

@@ -1,5 +1,6 @@
 #pragma once
-// The listener to gpc-init, as gpc-exec does it: sent with one end of a socketpair, kept when a byte comes back.
+// The listener to gpc-init, as gpc-exec does it: sent with one end of a socketpair, kept when a byte comes
+// back.
 
 #include <cstdint>
 

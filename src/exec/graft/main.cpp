@@ -1,6 +1,6 @@
-// gpc-graft: gives one running process the filter that it would have been born with (wire/graft.h). Started by
-// gpcsupd as a child of gpc-init, so that it survives gpcsupd; reads one request, answers it, ends. It may be
-// killed at any instant: the process it works on goes on by itself, and a successor ends what was begun.
+// gpc-graft: gives one running process the filter that it would have been born with (wire/graft.h). Started
+// by gpcsupd as a child of gpc-init, so that it survives gpcsupd; reads one request, answers it, ends. It may
+// be killed at any instant: the process it works on goes on by itself, and a successor ends what was begun.
 
 #include <csignal>
 

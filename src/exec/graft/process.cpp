@@ -263,7 +263,8 @@ Is look_at(const Descriptor& own) {
     std::snprintf(link, sizeof(link), "/proc/self/fd/%d", own.get());
     char target[sizeof(listener_name) + 1];
     const ssize_t length = readlink(link, target, sizeof(target));
-    return length == sizeof(listener_name) - 1 && std::memcmp(target, listener_name, sizeof(listener_name) - 1) == 0
+    return length == sizeof(listener_name) - 1 &&
+                   std::memcmp(target, listener_name, sizeof(listener_name) - 1) == 0
                ? Is::listener
                : Is::something_else;
 }

@@ -36,7 +36,7 @@ struct ThreadStatus {  // /proc/PID/task/TID/status
     std::uint32_t seccomp = 0;
     std::uint32_t no_new_privs = 0;
     std::uint64_t effective = 0;  // capabilities
-    std::uint64_t pending = 0;    // signals that wait for the thread or its process, and that it does not block
+    std::uint64_t pending = 0;  // signals that wait for the thread or its process, and that it does not block
 };
 [[nodiscard]] bool is_capable(const ThreadStatus& status);  // of setting a filter without no_new_privs
 ThreadStatus read_status(pid_t process, pid_t thread);

@@ -44,7 +44,8 @@ void let_go(pid_t thread, const Stopping& stopping) {
         return;
     }
     user_regs_struct registers{};
-    // Only where the kernel looks at what a call has said: between calls and signals it would be seen as it is.
+    // Only where the kernel looks at what a call has said: between calls and signals it would be seen as it
+    // is.
     if (stopping.stop == Stop::interrupted && read_registers(thread, registers)) {
         const std::int64_t mended_result = mended(stopped_of(registers));
         if (mended_result != static_cast<std::int64_t>(registers.rax)) {
@@ -88,8 +89,8 @@ void prepare_waiting() {
     sigprocmask(SIG_BLOCK, &child, nullptr);
 }
 
-// Waits while the process executes a program, which waits until its other threads are gone, which may wait for
-// us to reap them: so that is done meanwhile.
+// Waits while the process executes a program, which waits until its other threads are gone, which may wait
+// for us to reap them: so that is done meanwhile.
 int seize(pid_t thread) {
     const sigset_t child = only_child();
     sigprocmask(SIG_UNBLOCK, &child, nullptr);
@@ -112,7 +113,8 @@ Stopping wait_for(pid_t thread, Moment until) {
                 if (thread == 0) {
                     break;
                 }
-                return {Stop::ended, 0};  // nobody is ours any more: an execve can take a thread away silently
+                return {Stop::ended,
+                        0};  // nobody is ours any more: an execve can take a thread away silently
             }
             const Stopping stopping = read_stop(status);
             if (got == thread) {
@@ -121,7 +123,8 @@ Stopping wait_for(pid_t thread, Moment until) {
             let_go(got, stopping);
         }
         const timespec left = left_until(until);
-        if ((left.tv_sec == 0 && left.tv_nsec == 0) || (sigtimedwait(&child, nullptr, &left) < 0 && errno == EAGAIN)) {
+        if ((left.tv_sec == 0 && left.tv_nsec == 0) ||
+            (sigtimedwait(&child, nullptr, &left) < 0 && errno == EAGAIN)) {
             return {Stop::late, 0};
         }
     }

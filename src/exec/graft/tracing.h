@@ -1,6 +1,6 @@
 #pragma once
-// ptrace of single threads, with a deadline on every wait. Whatever stops and is not waited for just now is let
-// go on at once, and when we end the kernel lets go on whoever is left.
+// ptrace of single threads, with a deadline on every wait. Whatever stops and is not waited for just now is
+// let go on at once, and when we end the kernel lets go on whoever is left.
 
 #include <chrono>
 
@@ -18,7 +18,7 @@ enum class Stop {
     call,         // before or behind a system call
     signal,       // about to be delivered
     ended,
-    late,         // not in time: it is waited for no more, and released when it does stop
+    late,  // not in time: it is waited for no more, and released when it does stop
 };
 
 struct Stopping {

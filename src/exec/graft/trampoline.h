@@ -1,8 +1,9 @@
 #pragma once
-// The machine code that a borrowed thread runs: it makes the calls of a graft and then restores every register
-// that they change, by itself, and goes on where the thread was. Whoever traces it may die at any instant:
-// what has not been filled in by then makes a call fail harmlessly (a program of length 0, descriptor -1). It
-// uses no stack, since what lies below the thread's is the thread's own. Pure: bytes and nothing else.
+// The machine code that a borrowed thread runs: it makes the calls of a graft and then restores every
+// register that they change, by itself, and goes on where the thread was. Whoever traces it may die at any
+// instant: what has not been filled in by then makes a call fail harmlessly (a program of length 0,
+// descriptor -1). It uses no stack, since what lies below the thread's is the thread's own. Pure: bytes and
+// nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -183,8 +184,8 @@ class Trampoline {
     std::size_t target_at_ = 0;
 };
 
-// Where there is room for one: the first `most` zero bytes, behind everything that is not zero by at least one
-// line and at a multiple of 16. `size` = there is none.
+// Where there is room for one: the first `most` zero bytes, behind everything that is not zero by at least
+// one line and at a multiple of 16. `size` = there is none.
 inline std::size_t find_room(const std::uint8_t* image, std::size_t size) {
     std::size_t used = size;
     while (used > 0 && image[used - 1] == 0) {

@@ -1,5 +1,5 @@
-// gpc-graft is killed before one of its own system calls, at places spread over its whole run. Whatever it had
-// done by then, the process goes on, and a successor ends what was begun.
+// gpc-graft is killed before one of its own system calls, at places spread over its whole run. Whatever it
+// had done by then, the process goes on, and a successor ends what was begun.
 
 #include <sys/ptrace.h>
 #include <sys/wait.h>

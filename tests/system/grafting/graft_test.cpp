@@ -1,5 +1,5 @@
-// Real processes, grafted while they work: what each of their threads was doing goes on as if nothing had been,
-// and from then on their forks ask.
+// Real processes, grafted while they work: what each of their threads was doing goes on as if nothing had
+// been, and from then on their forks ask.
 
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -192,11 +192,13 @@ TEST_CASE("a 32-bit program is known by its file") {
     }
     // One segment that is the whole file: pause(), again and again.
     const unsigned char image[] = {
-        0x7f, 'E', 'L', 'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 1, 0, 0, 0, 0x54, 0x80, 0x04, 0x08,
-        52, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 52, 0, 32, 0, 1, 0, 0, 0, 0, 0, 0, 0,
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x04, 0x08, 0, 0x80, 0x04, 0x08, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 5, 0, 0, 0, 0, 0x10, 0, 0,
-        0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7, 0, 0, 0};
-    const std::string path = std::filesystem::temp_directory_path() / ("gpcsup-i386-" + std::to_string(getpid()));
+        0x7f, 'E',  'L',  'F',  1,    1,    1,    0,    0,    0,    0,    0,    0,    0, 0, 0, 2, 0, 3, 0,
+        1,    0,    0,    0,    0x54, 0x80, 0x04, 0x08, 52,   0,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0,
+        52,   0,    32,   0,    1,    0,    0,    0,    0,    0,    0,    0,    1,    0, 0, 0, 0, 0, 0, 0,
+        0,    0x80, 0x04, 0x08, 0,    0x80, 0x04, 0x08, 0x60, 0,    0,    0,    0x60, 0, 0, 0, 5, 0, 0, 0,
+        0,    0x10, 0,    0,    0xb8, 29,   0,    0,    0,    0xcd, 0x80, 0xeb, 0xf7, 0, 0, 0};
+    const std::string path =
+        std::filesystem::temp_directory_path() / ("gpcsup-i386-" + std::to_string(getpid()));
     std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(image), sizeof(image));
     chmod(path.c_str(), 0755);
     Victim victim({}, {std::nullopt, Victim::Options::Promise::none, path});

@@ -90,7 +90,8 @@ std::string status_line(pid_t process, pid_t thread, const std::string& name) {
 std::vector<pid_t> threads_of(pid_t process) {
     std::vector<pid_t> threads;
     std::error_code gone;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", gone)) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", gone)) {
         threads.push_back(std::stoi(entry.path().filename()));
     }
     return threads;
@@ -106,11 +107,13 @@ int filtered_threads(pid_t process) {
 int listeners_in(pid_t process) {
     int count = 0;
     for (const pid_t thread : threads_of(process)) {
-        const std::string path = "/proc/" + std::to_string(process) + "/task/" + std::to_string(thread) + "/fd";
+        const std::string path =
+            "/proc/" + std::to_string(process) + "/task/" + std::to_string(thread) + "/fd";
         std::error_code gone;
         for (const auto& entry : std::filesystem::directory_iterator(path, gone)) {
             std::error_code error;
-            count += std::filesystem::read_symlink(entry.path(), error) == "anon_inode:seccomp notify" ? 1 : 0;
+            count +=
+                std::filesystem::read_symlink(entry.path(), error) == "anon_inode:seccomp notify" ? 1 : 0;
         }
     }
     return count;
@@ -123,7 +126,8 @@ Victim::Victim(std::vector<std::string> roles, const Options& options) {
     int out[2];
     REQUIRE(pipe2(in, O_CLOEXEC) == 0);
     REQUIRE(pipe2(out, O_CLOEXEC) == 0);
-    const std::string executable = options.executable.empty() ? support_program("graftee") : options.executable;
+    const std::string executable =
+        options.executable.empty() ? support_program("graftee") : options.executable;
     std::vector<char*> arguments = {const_cast<char*>("graftee")};
     for (std::string& role : roles) {
         arguments.push_back(role.data());
@@ -303,8 +307,9 @@ void Keeper::answer(int listener) const {
 Helper start_graft(const Victim& victim, const Keeper& keeper, wire::GraftMode mode, Filter filter,
                    std::chrono::milliseconds timeout, const std::function<void()>& before) {
     using wire::TrapClass;
-    const std::vector<TrapClass> classes =
-        filter == Filter::tasks ? std::vector{TrapClass::task} : std::vector{TrapClass::task, TrapClass::file};
+    const std::vector<TrapClass> classes = filter == Filter::tasks
+                                               ? std::vector{TrapClass::task}
+                                               : std::vector{TrapClass::task, TrapClass::file};
     const auto built = launch::build_filter(classes, launch::Execution::trapped);
     REQUIRE(built);
     static wire::GraftRequest request;

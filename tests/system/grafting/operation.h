@@ -1,6 +1,6 @@
 #pragma once
-// A victim (tests/support/graftee), the real gpc-graft on it, and this process in the place of gpc-init (it is
-// handed the listener) and of gpc-enforce (it answers what the filter traps).
+// A victim (tests/support/graftee), the real gpc-graft on it, and this process in the place of gpc-init (it
+// is handed the listener) and of gpc-enforce (it answers what the filter traps).
 
 #include <sys/types.h>
 
@@ -95,7 +95,8 @@ Helper start_graft(const Victim& victim, const Keeper& keeper, wire::GraftMode m
                    Filter filter = Filter::tasks, std::chrono::milliseconds timeout = 5s,
                    const std::function<void()>& before = {});
 std::optional<wire::GraftAnswer> await_answer(Helper& helper, std::chrono::milliseconds within = 20s);
-wire::GraftAnswer graft(const Victim& victim, const Keeper& keeper, wire::GraftMode mode = wire::GraftMode::fresh,
-                        Filter filter = Filter::tasks, std::chrono::milliseconds timeout = 5s);
+wire::GraftAnswer graft(const Victim& victim, const Keeper& keeper,
+                        wire::GraftMode mode = wire::GraftMode::fresh, Filter filter = Filter::tasks,
+                        std::chrono::milliseconds timeout = 5s);
 
 }  // namespace gpcsup::test

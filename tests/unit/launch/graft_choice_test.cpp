@@ -88,14 +88,16 @@ TEST_CASE("no promise is spread, and none is made for anybody") {
 }
 
 TEST_CASE("the fittest comes first, and who is worse than the round allows does not come at all") {
-    const auto threads = std::vector{capable(1, Rank::masked), capable(2, Rank::timed), capable(3, Rank::unfit),
-                                     capable(4, Rank::free), capable(5, Rank::clean)};
+    const auto threads =
+        std::vector{capable(1, Rank::masked), capable(2, Rank::timed), capable(3, Rank::unfit),
+                    capable(4, Rank::free), capable(5, Rank::clean)};
     CHECK(order(threads, Rank::clean) == std::vector{4, 5});
     CHECK(order(threads, Rank::masked) == std::vector{4, 5, 2, 1});
 }
 
 TEST_CASE("a call in which a thread waits says how fit it is") {
-    const auto rank = [](long number, std::uint64_t third = 0, std::uint64_t fourth = 0, std::uint64_t fifth = 0) {
+    const auto rank = [](long number, std::uint64_t third = 0, std::uint64_t fourth = 0,
+                         std::uint64_t fifth = 0) {
         return rank_of(Call{number, {0, 0, third, fourth, fifth, 0}});
     };
     constexpr auto for_ever = static_cast<std::uint64_t>(-1);
@@ -112,8 +114,9 @@ TEST_CASE("a call in which a thread waits says how fit it is") {
     for (const long number : {SYS_rt_sigsuspend, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait}) {
         CHECK(rank(number) == Rank::masked);
     }
-    for (const long number : {SYS_write, SYS_writev, SYS_readv, SYS_sendmsg, SYS_sendto, SYS_splice, SYS_sendfile,
-                              SYS_recvmmsg, SYS_sendmmsg, SYS_connect, SYS_clone, SYS_vfork, SYS_execve, SYS_close}) {
+    for (const long number :
+         {SYS_write, SYS_writev, SYS_readv, SYS_sendmsg, SYS_sendto, SYS_splice, SYS_sendfile, SYS_recvmmsg,
+          SYS_sendmmsg, SYS_connect, SYS_clone, SYS_vfork, SYS_execve, SYS_close}) {
         INFO("call " << number);
         CHECK(rank(number) == Rank::unfit);
     }
@@ -132,7 +135,8 @@ TEST_CASE("the registers of the stopped thread have the last word") {
     CHECK(rank_of(compat) == Rank::unfit);
 }
 
-TEST_CASE("what says EINTR, having done nothing, is made again unless a handler runs; the rest stays as it is") {
+TEST_CASE(
+    "what says EINTR, having done nothing, is made again unless a handler runs; the rest stays as it is") {
     CHECK(mended(stopped(SYS_epoll_wait, says_interrupted)) == restart_nohand);
     CHECK(mended(stopped(SYS_close, says_interrupted)) == says_interrupted);
     CHECK(mended(stopped(SYS_epoll_wait, 3)) == 3);

@@ -35,9 +35,9 @@ class CodePage {
     std::uint8_t* page_;
 };
 
-const Registers expected = {0x1111111111111111, 0x2222222222222222, 0x3333333333333333, 0x4444444444444444,
-                            0x5555555555555555, 0x6666666666666666, 0x7777777777777777, 0x8888888888888888,
-                            0x9999999999999999, 0};
+const Registers expected = {
+    0x1111111111111111, 0x2222222222222222, 0x3333333333333333, 0x4444444444444444, 0x5555555555555555,
+    0x6666666666666666, 0x7777777777777777, 0x8888888888888888, 0x9999999999999999, 0};
 
 struct Outcome {
     std::uint64_t values[9] = {};
@@ -45,8 +45,8 @@ struct Outcome {
     std::uint64_t below_stack = 0;
 };
 
-// Jumps to the code with CF and ZF set and a mark below the stack, and writes down what came back. The code goes
-// on at `back`, which is filled in with the label.
+// Jumps to the code with CF and ZF set and a mark below the stack, and writes down what came back. The code
+// goes on at `back`, which is filled in with the label.
 GPCSUP_PLAIN Outcome run(const std::uint8_t* code, std::uint64_t* back) {
     Outcome outcome;
     std::uint64_t* values = outcome.values;
