@@ -10,7 +10,7 @@ endfunction()
 
 gpcsup_install_program(gpcsup ${CMAKE_INSTALL_BINDIR})
 gpcsup_install_program(gpc-init ${CMAKE_INSTALL_SBINDIR})
-foreach(helper gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader)
+foreach(helper gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader gpc-graft)
   gpcsup_install_program(${helper} ${gpcsup_libexec})
 endforeach()
 
@@ -77,7 +77,7 @@ endforeach()
 
 # What tools/run needs, without the tests: everything that is installed.
 add_custom_target(programs)
-foreach(target gpcsup gpc-init gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader manual)
+foreach(target gpcsup gpc-init gpcsupd gpc-enforce gpc-logd gpc-exec gpc-names gpc-reader gpc-graft manual)
   if(TARGET ${target})
     add_dependencies(programs ${target})
   endif()

@@ -20,6 +20,8 @@ inline constexpr EventName event_names[] = {
     {"command-failed", "a stop or reload command could not be started"},
     {"cpus-changed", "CPUs came or went: those that are online now"},
     {"freeze-survivor", "a process of a frozen group that could not be stopped, and why"},
+    {"graft-refused", "a running process could not be given a filter, and why: its limits are only observed"},
+    {"grafted", "a running process was given a filter: its limits are enforced"},
     {"group-created", "a group was made"},
     {"group-dying", "a group was removed, and a controller still holds it"},
     {"group-empty", "the last process, or thread apart, of a group and all below has gone"},

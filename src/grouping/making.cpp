@@ -76,7 +76,8 @@ DeclaredHierarchy as_made(const DeclaredHierarchy& declared, const Making& makin
     for (auto& [path, made] : groups) {
         AttributeValues values = std::move(made.said);
         if (path != root_path) {
-            values.merge(born_with(all[parent_of(path)], {making, declared.compat, path}));  // what is said stays
+            values.merge(
+                born_with(all[parent_of(path)], {making, declared.compat, path}));  // what is said stays
         }
         result.groups.push_back({path, settings_of(values), made.location});
         all[path] = std::move(values);

@@ -17,6 +17,12 @@ namespace {
 constexpr std::uint32_t x32_bit = 0x40000000;
 constexpr std::uint32_t no_number = 0xffffffff;  // what a tracer puts there to skip a call: not an x32 call
 
+struct ExecutionCall {
+    int native;
+    int compat;
+};
+constexpr ExecutionCall execution_calls[] = {{59, 11}, {322, 358}};  // execve, execveat
+
 constexpr std::uint32_t refuse(int error) {
     return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
 }
@@ -90,7 +96,12 @@ class Program {
 
 // The calls of one ABI. `number` picks the ABI's number of a row.
 template <class Number>
-void add_calls(Program& program, std::uint32_t classes, Number number) {
+void add_calls(Program& program, std::uint32_t classes, Execution execution, Number number) {
+    for (const ExecutionCall& call : execution_calls) {
+        if (execution == Execution::trapped) {
+            program.call_if(number(call), {}, SECCOMP_RET_USER_NOTIF);
+        }
+    }
     for (const TrappedCall& call : trapped_calls()) {
         if ((classes & class_mask(call.trap_class)) != 0) {
             program.call_if(number(call), call.when, SECCOMP_RET_USER_NOTIF);
@@ -107,17 +118,17 @@ void add_calls(Program& program, std::uint32_t classes, Number number) {
     program.answer(SECCOMP_RET_ALLOW);
 }
 
-Filter assemble(std::uint32_t classes) {
+Filter assemble(std::uint32_t classes, Execution execution) {
     Program native;
     native.load(offsetof(seccomp_data, nr));
     native.add(BPF_JMP | BPF_JGE | BPF_K, x32_bit, 0, 2);
     native.add(BPF_JMP | BPF_JEQ | BPF_K, no_number, 1, 0);
     native.answer(refuse(ENOSYS));
-    add_calls(native, classes, [](const auto& call) { return call.native; });
+    add_calls(native, classes, execution, [](const auto& call) { return call.native; });
 
     Program compat;
     compat.load(offsetof(seccomp_data, nr));
-    add_calls(compat, classes, [](const auto& call) { return call.compat; });
+    add_calls(compat, classes, execution, [](const auto& call) { return call.compat; });
 
     Program whole;
     whole.load(offsetof(seccomp_data, arch));
@@ -134,7 +145,7 @@ Filter assemble(std::uint32_t classes) {
 
 }  // namespace
 
-base::Result<Filter> build_filter(std::span<const wire::TrapClass> classes) {
+base::Result<Filter> build_filter(std::span<const wire::TrapClass> classes, Execution execution) {
     const std::uint32_t mask = mask_of(classes);
     if (mask == 0) {
         return base::refuse(EINVAL, "a filter that traps nothing was asked for");
@@ -145,19 +156,20 @@ base::Result<Filter> build_filter(std::span<const wire::TrapClass> classes) {
             return base::fail(ENOTSUP, "trap the calls of class", class_name(trap_class));
         }
     }
-    return assemble(mask);
+    return assemble(mask, execution);
 }
 
-base::Result<std::shared_ptr<const Filter>> FilterCache::get(std::span<const wire::TrapClass> classes) {
-    const std::uint32_t mask = mask_of(classes);
-    if (const auto known = filters_.find(mask); known != filters_.end()) {
+base::Result<std::shared_ptr<const Filter>> FilterCache::get(std::span<const wire::TrapClass> classes,
+                                                             Execution execution) {
+    const std::pair key{mask_of(classes), execution};
+    if (const auto known = filters_.find(key); known != filters_.end()) {
         return known->second;
     }
-    auto built = build_filter(classes);
+    auto built = build_filter(classes, execution);
     if (!built) {
         return base::pass(built);
     }
-    return filters_.emplace(mask, std::make_shared<const Filter>(std::move(*built))).first->second;
+    return filters_.emplace(key, std::make_shared<const Filter>(std::move(*built))).first->second;
 }
 
 }  // namespace gpcsup::launch

@@ -17,16 +17,23 @@ namespace gpcsup::launch {
 
 using Filter = std::vector<sock_filter>;
 
+// Whether execve(2) asks gpc-enforce, too, which lets it go on. Of a process that is grafted: until gpc-init
+// has its listener, an execve would close the only one there is (docs/why/grafting.md).
+enum class Execution { free, trapped };
+
 // EINVAL for an empty set, ENOTSUP for a class that has no calls in the trap table.
-base::Result<Filter> build_filter(std::span<const wire::TrapClass> classes);
+base::Result<Filter> build_filter(std::span<const wire::TrapClass> classes,
+                                  Execution execution = Execution::free);
 
 // The same program for every service with the same classes.
 class FilterCache {
   public:
-    base::Result<std::shared_ptr<const Filter>> get(std::span<const wire::TrapClass> classes);
+    base::Result<std::shared_ptr<const Filter>> get(std::span<const wire::TrapClass> classes,
+                                                    Execution execution = Execution::free);
 
   private:
-    std::map<std::uint32_t, std::shared_ptr<const Filter>> filters_;  // by mask of classes
+    std::map<std::pair<std::uint32_t, Execution>, std::shared_ptr<const Filter>>
+        filters_;  // by mask of classes
 };
 
 }  // namespace gpcsup::launch

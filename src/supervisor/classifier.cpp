@@ -195,6 +195,12 @@ base::Result<> Classifier::move(base::ProcessId id, std::span<const base::Proces
         parts_.chronicle.note("placed", body);
     }
     parts_.services.moved(unit, process);
+    parts_.grafts.moved(process);
+    for (const base::ProcessId& follower : followers) {
+        if (Process* const one = parts_.census.table().find(follower); one != nullptr) {
+            parts_.grafts.moved(*one);
+        }
+    }
     return {};
 }
 

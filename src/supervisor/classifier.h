@@ -12,6 +12,7 @@
 
 #include "supervisor/census.h"
 #include "supervisor/enforcer.h"
+#include "supervisor/grafts.h"
 #include "supervisor/placing.h"
 #include "supervisor/services.h"
 
@@ -29,6 +30,7 @@ class Classifier {
         grouping::Population& population;
         Enforcer& enforcer;
         Services& services;
+        Grafts& grafts;
         Chronicle& chronicle;
         std::string exec_program;  // gpc-exec: who executes it will execute something else at once
     };

@@ -222,9 +222,10 @@ launch::EnforcedPlace Enforcer::enforced_place(const grouping::Places& places) c
 
 base::Result<Enforcer::Filtered> Enforcer::prepare(std::uint64_t key,
                                                    std::span<const wire::TrapClass> classes,
-                                                   const grouping::Places& places) {
+                                                   const grouping::Places& places,
+                                                   launch::Execution execution) {
     tidy(launch::monotonic_ns());
-    auto filter = filters_.get(classes);
+    auto filter = filters_.get(classes, execution);
     if (!filter) {
         return base::pass(filter);
     }

@@ -53,7 +53,12 @@ class Enforcer {
         std::uint64_t key = 0;
     };
     base::Result<Filtered> prepare(std::uint64_t key, std::span<const wire::TrapClass> classes,
-                                   const grouping::Places& places);
+                                   const grouping::Places& places,
+                                   launch::Execution execution = launch::Execution::free);
+    [[nodiscard]] bool has_domain(std::uint64_t key) const { return client_->has_domain(key); }
+    [[nodiscard]] launch::EnforcementClient::Listened listened(std::uint64_t key) const {
+        return client_->listened(key);
+    }
     // The row comes back when gpc-enforce sees the listener hang up. A start that came to nothing has none:
     // `drop`, when that is certain; `ended`, when its process has gone and may have handed its listener over.
     void drop(std::uint64_t key);

@@ -29,8 +29,7 @@ config::ValueStyle style_of(std::string_view attribute) {
 grouping::DeclaredHierarchy as_it_is(const grouping::Forest& forest,
                                      const controllers::ControllerSet& controllers,
                                      const grouping::Hierarchy& hierarchy) {
-    grouping::DeclaredHierarchy actual{
-        hierarchy.name, hierarchy.controllers, {}, "", hierarchy.compat};
+    grouping::DeclaredHierarchy actual{hierarchy.name, hierarchy.controllers, {}, "", hierarchy.compat};
     forest.for_each_living_below(hierarchy.root, [&](const grouping::Group& group) {
         grouping::DeclaredGroup one{forest.path(group.id), {}, ""};
         for (const controllers::SettingText& setting : controllers.all_settings_of(group.id)) {

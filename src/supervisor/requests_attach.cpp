@@ -51,13 +51,14 @@ std::string Requests::attached(const AttachRequest& request, const grouping::Pla
     for (const base::ProcessId id : request.placement().processes) {
         const bool already = changed == processes.end() || *changed != id;
         changed += already ? 0 : 1;
-        const processes::Process* process = own_.census_->table().find(id);
+        processes::Process* process = own_.census_->table().find(id);
         if (process == nullptr) {
             continue;
         }
         if (!already) {
             own_.services_->moved(own_.views_->unit_of(*process), *process);
         }
+        own_.grafts_->moved(*process);  // also one that is there already, where only now a limit is set
         moved.push_back({{"pid", id.pid},
                          {"threads", process->threads},
                          {"already", already},

@@ -18,7 +18,7 @@ constexpr std::uint64_t rest_after_ns = 1'000'000'000;
 }  // namespace
 
 Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots)
-    : parts_(parts), slots_(std::move(slots)), logs_(parts.keeper) {
+    : parts_(parts), rows_(parts.census, parts.enforcer), slots_(std::move(slots)), logs_(parts.keeper) {
     parts_.chronicle.add_rewriter([this](Chronicle& chronicle) {
         for (const std::string_view name : parts_.engine.names()) {
             const auto bytes = units::encode(*parts_.engine.find(name));

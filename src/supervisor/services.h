@@ -13,6 +13,7 @@
 #include "launch/plan.h"
 #include "launch/slots.h"
 #include "supervisor/census.h"
+#include "supervisor/domain_rows.h"
 #include "supervisor/enforcer.h"
 #include "supervisor/jobs.h"
 #include "supervisor/kills.h"
@@ -29,6 +30,16 @@ struct RunStreams {
     base::Fd input;
     base::Fd output;
     base::Fd error;
+};
+
+// Filters that were set while their processes ran already (grafts.h).
+class LaterFilters {
+  public:
+    virtual ~LaterFilters() = default;
+    // "enforced", or "observed: REASON"; nothing when nobody has tried.
+    [[nodiscard]] virtual std::optional<std::string> word(const processes::Process& process,
+                                                          std::string_view controller) const = 0;
+    virtual void place_domains() = 0;
 };
 
 class Services final : public UnitStates {
@@ -82,6 +93,12 @@ class Services final : public UnitStates {
     base::Result<> signal_main(std::string_view unit, int signal);
     base::Result<> start_transient(units::Declaration declaration, RunStreams streams);
     [[nodiscard]] Json enforcement_of(std::string_view unit);
+    [[nodiscard]] Json enforcement_of(const processes::Process& process);
+    // Whether its unit was given a filter when it was started.
+    [[nodiscard]] bool is_filtered(const processes::Process& process) const;
+    void set_later_filters(LaterFilters& later) { later_ = &later; }
+    [[nodiscard]] launch::StartSlots& slots() { return *slots_; }
+    [[nodiscard]] int handover() const { return handover_.get(); }
     void moved(std::string_view unit, const processes::Process& process);  // after a placement
     void place_domains();  // after hierarchies came, went or got other controllers, and after a restart
 
@@ -115,12 +132,7 @@ class Services final : public UnitStates {
     };
 
     [[nodiscard]] static units::TimePoint now();
-    enum class Below { changed, all };
-    [[nodiscard]] const grouping::Places* inherited_places(const processes::Process& process,
-                                                           const processes::Process* gone);
-    void settle_rows(const processes::Process& first, std::uint64_t domain, Below below,
-                     const processes::Process* gone);
-    void settle_unit(grouping::GroupId group, std::uint64_t domain, Below below);
+    void settle_unit(grouping::GroupId group, std::uint64_t domain, DomainRows::Below below);
     void write_changed();
     void carry_out(const units::Action& action);
     void report(const units::Action& action);
@@ -158,11 +170,13 @@ class Services final : public UnitStates {
     [[nodiscard]] std::string unit_of(const processes::Process& process) const;
 
     Parts parts_;
+    DomainRows rows_;
     std::unique_ptr<launch::StartSlots> slots_;
     LogPipes logs_;
     Jobs* jobs_ = nullptr;
     std::function<void()> all_quiet_;
     std::function<void(grouping::GroupId)> before_stop_;
+    LaterFilters* later_ = nullptr;
     std::map<std::string, Live, std::less<>> live_;
     std::deque<Exit> exits_;
     std::vector<Exit> told_;  // their records go when what follows from them has been written

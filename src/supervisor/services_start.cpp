@@ -1,6 +1,7 @@
 // Services: from an action to a process, and what came of it.
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -351,28 +352,57 @@ base::Result<> Services::start_transient(units::Declaration declaration, RunStre
 // --- enforcement
 // -----------------------------------------------------------------------------------------------------------
 
-Json Services::enforcement_of(std::string_view unit) {
+bool Services::is_filtered(const processes::Process& process) const {
+    const auto live = live_.find(unit_of(process));
+    return live != live_.end() && live->second.domain != 0;
+}
+
+Json Services::enforcement_of(const processes::Process& process) {
     Json shown = Json::object();
-    const units::UnitState* state = parts_.engine.find(unit);
-    const auto live = live_.find(unit);
-    const processes::Process* main =
-        state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
-    if (main == nullptr) {
-        return shown;
-    }
+    const auto live = live_.find(unit_of(process));
     const std::vector<std::string> unfiltered;
     const auto& trapped = live == live_.end() || live->second.domain == 0 ? unfiltered : live->second.trapped;
     for (const controllers::Requirement& one :
-         parts_.controllers.required(parts_.census.table().places(*main))) {
-        const bool enforced = std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end();
-        shown[std::string(one.controller)] =
-            enforced
-                ? "enforced"
-                : "observed: it was started before the limit, without a filter for it; restart it to enforce";
+         parts_.controllers.required(parts_.census.table().places(process))) {
+        if (std::find(trapped.begin(), trapped.end(), one.controller) != trapped.end()) {
+            shown[std::string(one.controller)] = "enforced";
+            continue;
+        }
+        const auto later = later_ != nullptr ? later_->word(process, one.controller) : std::nullopt;
+        shown[std::string(one.controller)] = later.value_or(
+            "observed: it was started before the limit, without a filter for it; restart it to enforce");
     }
-    for (const auto& [controller, reason] : parts_.controllers.shortfalls(*main)) {
+    for (const auto& [controller, reason] : parts_.controllers.shortfalls(process)) {
         shown[std::string(controller)] = "observed: " + reason;
     }
+    return shown;
+}
+
+// That of the main process; where another member's is less, that one's.
+Json Services::enforcement_of(std::string_view unit) {
+    const units::UnitState* state = parts_.engine.find(unit);
+    const processes::Process* main =
+        state != nullptr && state->main.pid > 0 ? parts_.census.table().find(state->main) : nullptr;
+    if (main == nullptr) {
+        return Json::object();
+    }
+    Json shown = enforcement_of(*main);
+    const auto group = parts_.placing.group_of(unit);
+    if (shown.empty() || !group || is_filtered(*main)) {
+        return shown;
+    }
+    parts_.census.table().for_each_member_below(*group, [&](const processes::Process& member) {
+        if (member.id() == main->id() || member.has(processes::process_dead)) {
+            return;
+        }
+        for (const auto& [controller, word] : enforcement_of(member).items()) {
+            if (shown.value(controller, "") == "enforced" && word != "enforced") {
+                shown[controller] =
+                    fmt::format("observed: process {}{}", member.pid,
+                                word.get<std::string>().substr(std::string_view("observed").size()));
+            }
+        }
+    });
     return shown;
 }
 

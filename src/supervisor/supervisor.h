@@ -11,6 +11,7 @@
 #include "supervisor/classifier.h"
 #include "supervisor/configuration.h"
 #include "supervisor/freezing.h"
+#include "supervisor/grafts.h"
 #include "supervisor/group_events.h"
 #include "supervisor/group_waits.h"
 #include "supervisor/host.h"
@@ -106,6 +107,9 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::string tracking_reason() override { return census_->tracking_reason(); }
     std::string enforcement_word() override { return enforcer_->word(); }
     Json enforcement_of(std::string_view unit) override { return services_->enforcement_of(unit); }
+    Json enforcement_of(const processes::Process& process) override {
+        return services_->enforcement_of(process);
+    }
     std::uint64_t log_waiting(std::string_view unit) override { return services_->log_waiting(unit); }
     std::vector<std::string> warnings(units::Audience audience) override;
     std::unordered_map<grouping::GroupId, processes::CpuTime> cpu_times() override {
@@ -140,6 +144,7 @@ class Supervisor final : private CensusNews, private LiveFacts {
     std::unique_ptr<units::Engine> engine_;
     std::unique_ptr<Kills> kills_;
     std::unique_ptr<Services> services_;
+    std::unique_ptr<Grafts> grafts_;
     std::unique_ptr<Jobs> jobs_;
     std::unique_ptr<controllers::TablePopulation> population_;
     std::unique_ptr<Classifier> classifier_;

@@ -199,7 +199,15 @@ base::Result<> Supervisor::open_services() {
         std::move(*slots));
     jobs_ = std::make_unique<Jobs>(*chronicle_, *services_);
     services_->set_jobs(*jobs_);
-    return services_->open();
+    if (auto opened = services_->open(); !opened) {
+        return opened;
+    }
+    grafts_ = std::make_unique<Grafts>(
+        Grafts::Parts{here_, *loop_, *census_, *enforcer_, forest_, *controllers_, *chronicle_,
+                      services_->slots(), lane_ ? &*lane_ : nullptr, services_->handover()},
+        [this](const processes::Process& process) { return services_->is_filtered(process); });
+    services_->set_later_filters(*grafts_);
+    return grafts_->open();
 }
 
 base::Result<> Supervisor::open_placement() {
@@ -210,7 +218,7 @@ base::Result<> Supervisor::open_placement() {
     population_->on_thread_moved([this](const base::ThreadId& thread) { thread_places_->moved(thread); });
     classifier_ = std::make_unique<Classifier>(
         Classifier::Parts{rules_, *loop_, *census_, forest_, *groups_, *placing_, *population_, *enforcer_,
-                          *services_, *chronicle_, here_.program(wire::exec_program)});
+                          *services_, *grafts_, *chronicle_, here_.program(wire::exec_program)});
     if (auto opened = classifier_->open(); !opened) {
         return opened;
     }
@@ -262,6 +270,7 @@ base::Result<> Supervisor::restore_groups() {
 base::Result<> Supervisor::restore_processes() {
     jobs_->restore(recorded_);
     services_->restore_units(recorded_);
+    grafts_->restore(recorded_);
     services_->adopt_starts();
     // What was told meanwhile comes first: it knows the parents of those whom the comparison would find
     // orphaned.
@@ -272,6 +281,7 @@ base::Result<> Supervisor::restore_processes() {
     }
     groups_->settle_placements(recorded_, *population_);
     services_->place_domains();
+    grafts_->resume();
     classifier_->resume();
     enforcer_->retire_unclaimed();
     return census_->watch();

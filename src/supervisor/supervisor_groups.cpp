@@ -60,6 +60,7 @@ void Supervisor::forked(const processes::Process* parent, processes::Process& ch
     if (parent != nullptr) {
         controllers_->forked(*parent, child);
         classifier_->forked(*parent, child);
+        grafts_->forked(*parent, child);
     }
     if (parent == nullptr) {
         controllers_->born(child);
@@ -86,6 +87,7 @@ void Supervisor::exited(const processes::Process& process) {
     controllers_->exited(process);
     thread_places_->exited(process);
     classifier_->exited(process);
+    grafts_->exited(process);
     services_->exited(process);
 }
 
@@ -104,6 +106,7 @@ void Supervisor::attributed(processes::Process& orphan, processes::Attribution h
         chronicle_->note("unattributed", {{"pid", orphan.pid}});
     } else if (how != processes::Attribution::helper) {
         classifier_->attributed(orphan);
+        grafts_->orphaned(orphan);
     }
 }
 

@@ -91,6 +91,9 @@ void Views::add_process(const control::Caller& caller, const processes::Process&
                     {"unit", facts[0]},
                     {"threads", process.threads},
                     {"place", facts[1]}});
+    if (Json enforcement = from_.facts.enforcement_of(process); !enforcement.empty()) {
+        list.back()["enforcement"] = std::move(enforcement);
+    }
     if (Json apart = threads_apart_of(process); !apart.empty()) {
         list.back()["threads_apart"] = std::move(apart);
     }

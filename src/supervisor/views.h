@@ -29,6 +29,7 @@ class LiveFacts {
     virtual std::string tracking_reason() = 0;
     virtual std::string enforcement_word() = 0;  // "fifo", "ordinary", "none"
     virtual Json enforcement_of(std::string_view unit) = 0;
+    virtual Json enforcement_of(const processes::Process& process) = 0;
     virtual std::uint64_t log_waiting(std::string_view unit) = 0;  // bytes that are not in its log yet
     virtual std::vector<std::string> warnings(units::Audience audience) = 0;
     // Of every group in the hierarchy `unit`; in a crowd up to a second old.

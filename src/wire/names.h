@@ -10,6 +10,7 @@ inline constexpr char log_program[] = "gpc-logd";
 inline constexpr char exec_program[] = "gpc-exec";
 inline constexpr char names_program[] = "gpc-names";
 inline constexpr char reader_program[] = "gpc-reader";
+inline constexpr char graft_program[] = "gpc-graft";
 inline constexpr char init_program[] = "gpc-init";
 
 }  // namespace gpcsup::wire

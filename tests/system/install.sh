@@ -24,7 +24,8 @@ fail() {
 
 DESTDIR=$place/root cmake --install "$GPCSUP_BUILD" --prefix /usr >/dev/null
 for file in usr/bin/gpcsup usr/sbin/gpc-init usr/libexec/gpcsup/gpcsupd usr/libexec/gpcsup/gpc-enforce usr/libexec/gpcsup/gpc-logd \
-    usr/libexec/gpcsup/gpc-exec usr/libexec/gpcsup/gpc-names usr/libexec/gpcsup/gpc-reader; do
+    usr/libexec/gpcsup/gpc-exec usr/libexec/gpcsup/gpc-names usr/libexec/gpcsup/gpc-reader \
+    usr/libexec/gpcsup/gpc-graft; do
     [ -x "$place/root/$file" ] || fail "missing: $file"
 done
 for file in etc/gpcsup/gpcsup.toml usr/lib/gpcsup/units/console.toml usr/share/man/man1/gpcsup.1 usr/share/man/man8/gpc-init.8 \

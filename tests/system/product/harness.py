@@ -268,7 +268,7 @@ class Supervisor:
 
     def services(self):
         """Everything below gpc-init that is not one of our own programs, from /proc."""
-        ours = {"gpcsupd", "gpc-enforce", "gpc-logd", "gpc-reader"}
+        ours = {"gpcsupd", "gpc-enforce", "gpc-logd", "gpc-reader", "gpc-graft"}
         return [pid for pid in descendants(self.init.pid)
                 if command_name(pid) not in ours and (stat_of(pid) or ["Z"])[0] not in "ZX"]
 

@@ -137,12 +137,12 @@ TEST_CASE("a hierarchy is made with its compat, which is never changed, and whos
     DeclaredTree old = tenant({{"/acme", {{"numfiles.limit", "512"}}, ""}});
     old[0].compat = Compat::year_2006;
     const DeclaredTree today = tenant({{"/acme", {{"numfiles.limit", "512"}}, ""}});
-    const Making defaults = {[](Compat compat, const std::string& path, const std::string&) {
-                                 return std::string(compat == Compat::year_2006 && path != "/" ? "512"
-                                                                                               : "max");
-                             },
-                             {},
-                             {}};
+    const Making defaults = {
+        [](Compat compat, const std::string& path, const std::string&) {
+            return std::string(compat == Compat::year_2006 && path != "/" ? "512" : "max");
+        },
+        {},
+        {}};
     CHECK(lines(plan_tree({}, old, {}, defaults)) ==
           Lines{"create-hierarchy tenant numtasks; with compat = \"2006\"", "create-group tenant:/acme"});
     CHECK(plan_tree({}, old, {}, defaults)[0].compat == Compat::year_2006);
