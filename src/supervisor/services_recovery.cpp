@@ -285,6 +285,9 @@ void Services::receive_notifications(int socket) {
 
 void Services::notified(const launch::ReceivedNotify& message) {
     parts_.census.drain_tracker();
+    if (parts_.census.table().find(message.pid) == nullptr) {
+        parts_.census.look_for(message.pid);  // a child of a member, younger than the last sweep
+    }
     const processes::Process* sender = parts_.census.table().find(message.pid);
     const std::string unit = sender == nullptr ? std::string() : unit_of(*sender);
     if (unit.empty()) {

@@ -335,5 +335,27 @@ class EndedBeforeRecorded(Successors):
         self.assertEqual("", supervisor.unit("commanded").get("reason") or "")
 
 
+SPEAKING_CHILD = """import os, signal, socket
+if os.fork() == 0:
+    speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    speaker.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+@needs_root
+class SampledNotify(Case):
+    def test_a_child_that_no_sweep_has_met_says_ready(self):
+        supervisor = self.supervise({"speaks": f"""enabled = false
+[service]
+type = "notify"
+start_timeout = "20s"
+command = ["/usr/bin/python3", "-c", '''{SPEAKING_CHILD}''']
+"""}, user=harness.ORDINARY, limits=without_connector)
+        self.assertEqual("sampled", supervisor.json("status")["supervisor"]["tracking"])
+        supervisor.gpcsup("start", "speaks")
+        self.assertEqual("active", supervisor.unit("speaks")["state"])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
