@@ -395,7 +395,8 @@ Json Services::enforcement_of(std::string_view unit) {
         if (member.id() == main->id() || member.has(processes::process_dead)) {
             return;
         }
-        for (const auto& [controller, word] : enforcement_of(member).items()) {
+        const Json words = enforcement_of(member);
+        for (const auto& [controller, word] : words.items()) {
             if (shown.value(controller, "") == "enforced" && word != "enforced") {
                 shown[controller] =
                     fmt::format("observed: process {}{}", member.pid,
