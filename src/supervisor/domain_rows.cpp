@@ -15,21 +15,21 @@ bool lives(const Process* process) {
 
 }  // namespace
 
-// The groups of the nearest ancestor that has a row; null: it counts as the domain. `gone` is no ancestor any
-// more.
-const Places* DomainRows::inherited_places(const Process& process, const Process* gone) {
+// The groups of the nearest ancestor that has a row; nothing: it counts as the domain. `gone` is no ancestor
+// any more.
+std::optional<Places> DomainRows::inherited_places(const Process& process, const Process* gone) {
     processes::ProcessTable& table = census_.table();
     const Process* ancestor = table.find(process.parent);
     for (unsigned generation = 1; generation < wire::override_generations; ++generation) {
         if (!lives(ancestor) || ancestor == gone) {
-            return nullptr;
+            return std::nullopt;
         }
         if (enforcer_.has_row(ancestor->pid)) {
-            return &table.places(*ancestor);
+            return table.places(*ancestor);
         }
         ancestor = table.find(ancestor->parent);
     }
-    return nullptr;
+    return std::nullopt;
 }
 
 void DomainRows::settle(const Process& first, std::uint64_t domain, Below below, const Process* gone) {
@@ -42,8 +42,9 @@ void DomainRows::settle(const Process& first, std::uint64_t domain, Below below,
             continue;
         }
         const bool had = enforcer_.has_row(process->pid);
+        const auto inherited = inherited_places(*process, gone);
         enforcer_.move_process(process->pid, domain, table.places(*process),
-                               inherited_places(*process, gone));
+                               inherited ? &*inherited : nullptr);
         const bool keeps = had && enforcer_.has_row(process->pid) && process->pid != first.pid;
         if (keeps && below == Below::changed) {
             continue;

@@ -5,6 +5,7 @@
 // process whose parent has just ended counts as the domain until that end has been heard of.
 
 #include <cstdint>
+#include <optional>
 
 #include "supervisor/census.h"
 #include "supervisor/enforcer.h"
@@ -27,8 +28,8 @@ class DomainRows {
   private:
     void settle(const processes::Process& first, std::uint64_t domain, Below below,
                 const processes::Process* gone);
-    [[nodiscard]] const grouping::Places* inherited_places(const processes::Process& process,
-                                                           const processes::Process* gone);
+    [[nodiscard]] std::optional<grouping::Places> inherited_places(const processes::Process& process,
+                                                                   const processes::Process* gone);
 
     Census& census_;
     Enforcer& enforcer_;

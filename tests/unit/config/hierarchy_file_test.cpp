@@ -126,8 +126,8 @@ TEST_CASE("a hierarchy of 2006 says so") {
         read_hierarchies("gpcsup.toml", "[hierarchy.old]\ncompat = \"2006\"\n[hierarchy.new]\n", &catalogue);
     CHECK(file.problems.empty());
     REQUIRE(file.hierarchies.size() == 2);
-    CHECK(file.hierarchies[0].compat == grouping::Compat::year_2006);
-    CHECK(file.hierarchies[1].compat == grouping::Compat::none);
+    CHECK(file.hierarchies[0].compat == gpcsup::grouping::Compat::year_2006);
+    CHECK(file.hierarchies[1].compat == gpcsup::grouping::Compat::none);
 }
 
 TEST_CASE("what is good beside something bad is kept") {
