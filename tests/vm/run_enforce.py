@@ -62,7 +62,7 @@ def switch(machine, cpu, online):
 
 def what_proc_shows(machine):
     """sched_getaffinity leaves out what is offline, /proc does not: on this kernel, for who is in no group that was asked for."""
-    machine.check("taskset c sleep 100001 </dev/null >/dev/null 2>&1 & echo $! >/tmp/free")
+    machine.check("(taskset c sleep 100001 </dev/null >/dev/null 2>&1 & echo $! >/tmp/free)")  # no job of the login shell
     switch(machine, 3, 0)
     asked = machine.check("taskset -p $(cat /tmp/free)").split()[-1]
     shown = machine.check("sed -n 's/^Cpus_allowed_list:.//p' /proc/$(cat /tmp/free)/status").strip()
