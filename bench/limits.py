@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests/system/product"))
 os.environ.setdefault("GPCSUP_BIN", str(BUILD / "src"))
 import harness  # noqa: E402  (it reads the environment)
 
+part = 1  # of everything is done; --quick takes a small one, to see that it works
 MEASURES = ["calls", "together", "starts", "daemons"]
 UNITS = 200
 CONFIG = """
@@ -37,6 +38,10 @@ controllers = ["numfiles"]
 """
 PLACE = '[place]\ntenant = "/t"\nfiles = "/f"\n'
 LIMITS = "[limits]\nnumtasks.limit = 1000\nnumfiles.limit = 4000\n"
+
+
+def some(count):
+    return str(max(count // part, 1))
 
 
 class Table:
@@ -93,7 +98,7 @@ def end_of(pids, seconds):
 
 def rate_of_crowd(services, total, limited):
     """Opens a second of so many services together that begin at the same moment."""
-    each = total // services
+    each = max(total // services // part, 1)
     with tempfile.TemporaryDirectory(prefix="gl-") as place:
         gate = f"{place}/gate"
         os.mkfifo(gate)
@@ -115,8 +120,7 @@ def rate_of_crowd(services, total, limited):
 
 
 def together(table):
-    total = 100_000
-    for services in (1, UNITS):
+    for services, total in ((1, 100_000), (UNITS, 400_000)):
         plain = rate_of_crowd(services, total, False)
         limited = rate_of_crowd(services, total, True)
         table.row(f"open+close a second, {services} service{'s together' if services > 1 else ''}", plain, None, limited)
@@ -148,7 +152,7 @@ def starts(table):
         for when, meanwhile in (("at rest", lambda: None), (f"while {UNITS} services start", start_them)):
             found = {}
             for kind, options in (("plain", []), ("limited", ["numfiles.limit=4000"])):
-                found[kind] = latencies(supervisor, options, 3000, meanwhile)
+                found[kind] = latencies(supervisor, options, some(3000), meanwhile)
                 stop_them()
             for point in ("p50", "p99", "p99.9", "max"):
                 plain, limited = (found[kind][point] / 1000 for kind in ("plain", "limited"))
@@ -172,7 +176,7 @@ def first_of(*names):
 
 
 def said_by(*command, **options):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=60, **options).stdout
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=120, **options).stdout
 
 
 class Redis:
@@ -186,8 +190,8 @@ class Redis:
                 '"--supervised", "systemd", "--daemonize", "no", "--save", "", "--dir", "/tmp"]\n')
 
     def rates(self):
-        for what, words in (("redis-benchmark GET a second", ["-n", "60000"]),
-                            ("redis-benchmark GET a second, a connection each", ["-n", "12000", "-k", "0"])):
+        for what, words in (("redis-benchmark GET a second", ["-n", some(60000)]),
+                            ("redis-benchmark GET a second, a connection each", ["-n", some(12000), "-k", "0"])):
             said = said_by(first_of("redis-benchmark"), "-p", self.port, "-t", "get", "-c", "20", "--csv", *words)
             yield what, float(said.splitlines()[-1].split(",")[1].strip('"'))
 
@@ -209,7 +213,7 @@ class Nginx:
 
     def rates(self):
         for what, words in (("ab on nginx, a connection and a file a request", []), ("ab on nginx, connections kept", ["-k"])):
-            said = said_by(first_of("ab"), "-q", "-n", "10000", "-c", "10", *words, f"http://127.0.0.1:{self.port}/page")
+            said = said_by(first_of("ab"), "-q", "-n", some(10000), "-c", "10", *words, f"http://127.0.0.1:{self.port}/page")
             yield what, float(re.search(r"Requests per second:\s+([\d.]+)", said).group(1))
 
 
@@ -238,7 +242,7 @@ class Postgres:
             said_by(*pgbench, "-i", "-q", "postgres", cwd="/")
             self.filled = True
         for what, words in (("pgbench, transactions a second", ["-S"]), ("pgbench, a connection (and a fork) each", ["-S", "-C"])):
-            said = said_by(*pgbench, *words, "-n", "-c", "4", "-T", "4", "postgres", cwd="/")
+            said = said_by(*pgbench, *words, "-n", "-c", "4", "-T", some(4), "postgres", cwd="/")
             yield what, float(re.search(r"^tps = ([\d.]+)", said, re.M).group(1))
 
 
@@ -287,8 +291,8 @@ def million(table):
     try:
         supervisor.start(60)
         for what, group, limit, command in (
-                ("forks one below the limit", "tenant:/t", "numtasks.limit=2", [SUPPORT / "forker", "fork", 1_000_000]),
-                ("opens one below the limit", "files:/f", "numfiles.limit=4", [SUPPORT / "openers", "edge", 1_000_000])):
+                ("forks one below the limit", "tenant:/t", "numtasks.limit=2", [SUPPORT / "forker", "fork", some(1_000_000)]),
+                ("opens one below the limit", "files:/f", "numfiles.limit=4", [SUPPORT / "openers", "edge", some(1_000_000)])):
             begin = time.monotonic()
             result = supervisor.gpcsup("run", "-g", group, "-l", limit, "--", *command, check=False, timeout=3600)
             took = time.monotonic() - begin
@@ -300,7 +304,10 @@ def million(table):
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench-limits")
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join([*MEASURES, "million"]))
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of it, to see that it works: the figures say nothing")
     arguments = parser.parse_args()
+    global part
+    part = 50 if arguments.quick else 1
     wanted = arguments.measures or MEASURES
     for name in wanted:
         if name not in [*MEASURES, "million"]:

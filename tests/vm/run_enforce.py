@@ -28,9 +28,6 @@ class Masks:
     def of(self, word):
         return {mask for _, mask, command in self.lines if word in command}
 
-    def pid(self, word):
-        return next(int(pid) for pid, _, command in self.lines if word in command)
-
     def threads(self, word):
         return sum(word in command for _, _, command in self.lines)
 
@@ -49,7 +46,6 @@ def audit(machine, effective, family, third, second, when):
     require(masks.threads("family") >= 6, f"{when}: the family has only {masks.lines}")
     found = masks.of("family"), masks.of("100003"), masks.of("100002")
     require(found == ({family}, {third}, {second}), f"{when}: the family, who asked for CPU 3, who asked for CPU 2: {found}")
-    return masks
 
 
 def switch(machine, cpu, online):
@@ -62,7 +58,7 @@ def switch(machine, cpu, online):
 
 def what_proc_shows(machine):
     """sched_getaffinity leaves out what is offline, /proc does not: on this kernel, for who is in no group that was asked for."""
-    machine.check("taskset c sleep 100001 </dev/null >/dev/null 2>&1 & echo $! >/tmp/free")
+    machine.check("(taskset c sleep 100001 </dev/null >/dev/null 2>&1 & echo $! >/tmp/free)")  # no job of the login shell
     switch(machine, 3, 0)
     asked = machine.check("taskset -p $(cat /tmp/free)").split()[-1]
     shown = machine.check("sed -n 's/^Cpus_allowed_list:.//p' /proc/$(cat /tmp/free)/status").strip()
@@ -73,15 +69,13 @@ def what_proc_shows(machine):
 
 def cpus_go_and_come(machine):
     machine.check(f"gpcsup group create {GROUP} && gpcsup set {GROUP} cpuset.cpus=2-3")
-    machine.check(f"gpcsup run --detach -g {GROUP} -- sh -c '{FAMILY}' </dev/null >/dev/null 2>&1")
+    machine.check(f"gpcsup run --detach -g {GROUP} -- sh -c 'exec 2>/tmp/family; {FAMILY}' </dev/null >/dev/null 2>&1")
     machine.check(f"n=0; until [ $(gpcsup ps {GROUP} | grep -c -E 'misbehave|sleep') -ge 5 ]; do n=$((n+1)); [ $n -lt 100 ] || break;"
-                  " usleep 100000; done; [ $n -lt 100 ]")
-    before = audit(machine, "2-3", "2-3", "3", "2", "at first")
+                  " usleep 100000; done; [ $n -lt 100 ] || {{ cat /tmp/family; gpcsup ps {GROUP}; false; }}")
+    audit(machine, "2-3", "2-3", "3", "2", "at first")
     switch(machine, 3, 0)
+    # sched_getaffinity would say 2 of the old mask, too, and nobody would change it: see what_proc_shows.
     audit(machine, "2", "2", "2", "2", "without CPU 3")
-    # A mask with a CPU that is offline: sched_getaffinity shows nothing of it, and it would be run on.
-    machine.check(f"taskset -p c {before.pid('family')}")
-    require("2-3" in Masks(machine).of("family"), "the kernel has not taken an offline CPU into the mask: there is nothing to test")
     machine.check(f"gpcsup set {GROUP} cpuset.cpus=2")
     audit(machine, "2", "2", "2", "2", "cpus=2 while CPU 3 is offline")
     switch(machine, 3, 1)

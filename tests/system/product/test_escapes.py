@@ -71,7 +71,7 @@ class Tasks(Case):
         deadline = time.monotonic() + 10 * harness.SLOW
         while not (told := self.counts(f"{directory}/clone3"))["forks_refused"] and time.monotonic() < deadline:
             pass
-        self.assertEqual((1, errno.ENOSYS), (told["forks"], told["fork_errno"]), told)
+        self.assertEqual(errno.ENOSYS, told["fork_errno"], told)
         self.assertEqual((2, 0), (tasks_by_name(supervisor.init.pid)["clone3"], failcnt_of("clone3")))
         supervisor.gpcsup("stop", "b-clone3")
         supervisor.gpcsup("start", *[f"b-{kind}" for kind in KINDS])
@@ -132,7 +132,7 @@ for _ in range(int(sys.argv[2])):
     os.close(fd)
 peer.recv(1)
 """
-# Takes all of them, then opens one itself.
+# Takes all of them, then opens until it is refused; gives back half and tries again.
 TAKER = """
 import os, socket, sys
 peer = socket.socket(socket.AF_UNIX)
@@ -140,11 +140,17 @@ peer.connect(sys.argv[1])
 taken = []
 while len(taken) < int(sys.argv[2]):
     taken += socket.recv_fds(peer, 1, 1)[1]
-try:
-    os.open('/dev/null', os.O_RDONLY)
-    print('opened', flush=True)
-except OSError as error:
-    print(error.errno, flush=True)
+opened, errors = 0, []
+for back in (taken[:1], taken[1:10]):
+    try:
+        while opened < 1000:
+            os.open('/dev/null', os.O_RDONLY)
+            opened += 1
+    except OSError as error:
+        errors.append(error.errno)
+    for fd in back:
+        os.close(fd)
+print(opened, *errors, flush=True)
 input()
 """
 # Puts files into a socket of its own, closes them, and takes them out again: meanwhile nobody has a descriptor of them.
@@ -158,11 +164,13 @@ while hidden < int(sys.argv[1]):
     os.close(fd)
     hidden += 1
 taken = [socket.recv_fds(theirs, 1, 1)[1][0] for _ in range(hidden)]
+opened = 0
 try:
-    os.open('/dev/null', os.O_RDONLY)
-    print('opened')
+    while opened < 1000:
+        os.open('/dev/null', os.O_RDONLY)
+        opened += 1
 except OSError as error:
-    print(error.errno)
+    print(opened, error.errno)
 """
 # Duplicates of what is there already: by dup, fork, and out of another process.
 DOUBLER = """
@@ -197,16 +205,21 @@ class Files(Case):
         giver = self.python(supervisor, "files:/other", GIVER, address, "60")
         self.assertEqual("ready", self.line_of(giver))
         taker = self.python(supervisor, "files:/f", TAKER, address, "60", limit=40)
-        self.assertEqual(str(errno.EMFILE), self.line_of(taker), "it holds 60 files under a limit of 40 and may open another")
+        opened, *errors = map(int, self.line_of(taker).split())
+        # Nobody is told of a passing: the next count, at the latest when it has opened as many as it may have, finds what it holds.
+        self.assertLess(opened, 40)
+        self.assertEqual([errno.EMFILE] * 2, errors, "it still holds 59 files of others")
         held = supervisor.json("get", "files:/f")["attributes"]["numfiles.held"]
-        self.assertGreaterEqual(held, 60)
+        self.assertGreaterEqual(held, 50 + opened)
         taker.communicate("\n", timeout=30)
         giver.communicate(timeout=30)
 
     def test_files_that_a_member_hides_in_a_socket_count_again_when_it_takes_them(self):
         supervisor = self.supervise({}, CONFIG)
         hider = self.python(supervisor, "files:/f", HIDER, "60", limit=40)
-        self.assertEqual(str(errno.EMFILE), self.line_of(hider))
+        opened, error = map(int, self.line_of(hider).split())
+        self.assertEqual(errno.EMFILE, error)
+        self.assertLess(opened, 40)
         hider.communicate(timeout=30)
 
     def test_duplicates_cost_nothing(self):
