@@ -158,7 +158,8 @@ class Opens(CompatCase):
         self.assertEqual((200, 0), (opened, error), "the group above is full, and no matter")
         self.assertEqual(edge, self.read("old:/a")["numfiles.held"])
         self.assertIn(self.read("old:/a/below")["numfiles.held"], range(200, 210))
-        rows = {group["group"]: group["resources"][0] for group in self.supervisor.json("beancounters")["groups"]}
+        rows = {group["group"]: row for group in self.supervisor.json("beancounters")["groups"]
+                for row in group["resources"] if row["resource"] == "numfile"}
         self.assertEqual((edge, 256, 512), tuple(rows["old:/a"][name] for name in ("held", "barrier", "limit")))
 
     @needs_root
@@ -234,7 +235,7 @@ class Cpus(CompatCase):
         cpu = max(os.sched_getaffinity(0))
         config = """[hierarchy.old]\ncontrollers = ["cpuset"]\ncompat = "2006"
 [hierarchy.old.group."/a/below"]\n"""
-        self.supervisor = self.supervise({"web": '[service]\ncommand = ["sleep", "100000"]\nenabled = false\n[place]\nold = "/a"\n'}, config)
+        self.supervisor = self.supervise({"web": 'enabled = false\n[service]\ncommand = ["sleep", "100000"]\n[place]\nold = "/a"\n'}, config)
         refused = lambda *words: self.supervisor.gpcsup(*words, check=False)
         started = refused("run", "-g", "old:/a", "--", "true")
         self.assertEqual(125, started.returncode)
