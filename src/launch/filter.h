@@ -17,8 +17,8 @@ namespace gpcsup::launch {
 
 using Filter = std::vector<sock_filter>;
 
-// Whether execve(2) asks gpc-enforce, too, which lets it go on. Of a process that is grafted: until gpc-init has
-// its listener, an execve would close the only one there is (docs/why/grafting.md).
+// Whether execve(2) asks gpc-enforce, too, which lets it go on. Of a process that is grafted: until gpc-init
+// has its listener, an execve would close the only one there is (docs/why/grafting.md).
 enum class Execution { free, trapped };
 
 // EINVAL for an empty set, ENOTSUP for a class that has no calls in the trap table.
@@ -32,7 +32,8 @@ class FilterCache {
                                                     Execution execution = Execution::free);
 
   private:
-    std::map<std::pair<std::uint32_t, Execution>, std::shared_ptr<const Filter>> filters_;  // by mask of classes
+    std::map<std::pair<std::uint32_t, Execution>, std::shared_ptr<const Filter>>
+        filters_;  // by mask of classes
 };
 
 }  // namespace gpcsup::launch

@@ -1,7 +1,8 @@
 #pragma once
-// Processes that run without a filter and are moved to where one is needed: gpc-graft gives them one, a few at a
-// time, each journalled before it is begun and ended by a successor. What has been forked meanwhile is looked at
-// and grafted as well. Why a process cannot be grafted is kept for whoever asks. How it is done, gpc-graft knows.
+// Processes that run without a filter and are moved to where one is needed: gpc-graft gives them one, a few
+// at a time, each journalled before it is begun and ended by a successor. What has been forked meanwhile is
+// looked at and grafted as well. Why a process cannot be grafted is kept for whoever asks. How it is done,
+// gpc-graft knows.
 
 #include <deque>
 #include <functional>
@@ -36,7 +37,7 @@ class Grafts final : public LaterFilters {
 
     // What a predecessor had begun. Before the start slots are looked at by those who own the others.
     void restore(const journal::States& states);
-    void resume();        // when the processes are known
+    void resume();  // when the processes are known
 
     // --- news ---
     void moved(processes::Process& process);  // after a placement

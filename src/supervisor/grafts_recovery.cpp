@@ -141,7 +141,7 @@ const Process* Grafts::someone_of(const Graft& graft) const {
     const Process* found = parts_.census.table().find(graft.process);
     if (found == nullptr || found->has(processes::process_dead)) {
         parts_.census.table().for_each([&](Process& process) {
-            if (process.reserved[0] == graft.number && !process.has(processes::process_dead)) {
+            if (process.graft == graft.number && !process.has(processes::process_dead)) {
                 found = &process;
             }
         });
@@ -158,7 +158,7 @@ void Grafts::place_domains() {
         const grouping::Places places = parts_.census.table().places(*someone);
         parts_.enforcer.move_domain(graft.key, places);
         parts_.census.table().for_each([&, number = graft.number, key = graft.key](Process& one) {
-            if (one.reserved[0] == number && !one.has(processes::process_dead)) {
+            if (one.graft == number && !one.has(processes::process_dead)) {
                 parts_.enforcer.move_process(one.pid, key, parts_.census.table().places(one), places);
             }
         });
@@ -203,7 +203,7 @@ Grafts::Filter Grafts::filter_of(pid_t pid) const {
 }
 
 std::optional<std::string> Grafts::word(const Process& process, std::string_view controller) const {
-    if (const Graft* graft = find(process.reserved[0])) {
+    if (const Graft* graft = find(process.graft)) {
         if (!graft->reason.empty()) {
             return "observed: " + graft->reason;
         }

@@ -59,9 +59,9 @@ struct GraftAnswer {
     std::uint32_t version = graft_version;
     GraftOutcome outcome = GraftOutcome::failed;
     std::int32_t error = 0;
-    std::int32_t thread = 0;     // that was borrowed
-    std::int32_t other = 0;      // the thread with a filter, or who traces it
-    std::uint32_t attempts = 0;  // threads that were stopped
+    std::int32_t thread = 0;       // that was borrowed
+    std::int32_t other = 0;        // the thread with a filter, or who traces it
+    std::uint32_t attempts = 0;    // threads that were stopped
     std::uint64_t stopped_ns = 0;  // the longest time for which one of them stood still
 };
 

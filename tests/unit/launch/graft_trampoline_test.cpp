@@ -59,7 +59,7 @@ GPCSUP_PLAIN Outcome run(const std::uint8_t* code, std::uint64_t* back) {
         "movq %%rdx, 24(%[values])\n movq %%r10, 32(%[values])\n movq %%r8, 40(%[values])\n"
         "movq %%r9, 48(%[values])\n movq %%rcx, 56(%[values])\n movq %%r11, 64(%[values])\n"
         "movq -72(%%rsp), %%rax\n movq %%rax, 80(%[values])\n"
-        "lahf\n movzbq %%ah, %%rax\n movq %%rax, 72(%[values])\n"
+        "lahf\n movzbl %%ah, %%eax\n movq %%rax, 72(%[values])\n"
         :
         : [code] "r"(code), [back] "b"(back), [values] "r"(values)
         : "rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "rcx", "r11", "memory", "cc");
