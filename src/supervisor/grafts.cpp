@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t most_at_once = 4;
 constexpr std::size_t most_waiting = 4096;
-constexpr std::uint32_t helper_time_ms = 4000;
-constexpr std::uint64_t patience_ns = 10'000'000'000;  // its time, its handover, and a loaded machine
+constexpr std::uint32_t helper_time_ms = 6000;
+constexpr std::uint64_t patience_ns = 15'000'000'000;  // its time, its handover, and a loaded machine
 constexpr std::uint64_t pause_ns = 100'000'000;        // doubling
 
 std::string reason_of(const wire::GraftAnswer& answer) {
