@@ -69,7 +69,8 @@ struct Process {
     // that it was placed explicitly (grouping/rules.h). A child has its parent's.
     std::uint16_t placed_by[grouping::max_hierarchies] = {};
     std::uint16_t past_limits = 0;  // what it had before its group limited it: supervisor/past_limits.h
-    std::uint16_t reserved[3] = {};
+    std::uint16_t graft = 0;        // whose filter it has, if not one of its start: supervisor/grafts.h
+    std::uint16_t reserved[2] = {};
 
     [[nodiscard]] base::ProcessId id() const { return {pid, start_time}; }
     [[nodiscard]] bool has(ProcessFlag flag) const { return (flags & flag) != 0; }

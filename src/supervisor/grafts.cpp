@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t most_at_once = 4;
 constexpr std::size_t most_waiting = 4096;
-constexpr std::uint32_t helper_time_ms = 4000;
-constexpr std::uint64_t patience_ns = 10'000'000'000;  // its time, its handover, and a loaded machine
+constexpr std::uint32_t helper_time_ms = 6000;
+constexpr std::uint64_t patience_ns = 15'000'000'000;  // its time, its handover, and a loaded machine
 constexpr std::uint64_t pause_ns = 100'000'000;        // doubling
 
 std::string reason_of(const wire::GraftAnswer& answer) {
@@ -77,7 +77,7 @@ base::Result<> Grafts::open() {
 
 void Grafts::moved(Process& process) {
     const grouping::Places& places = parts_.census.table().places(process);
-    if (const Graft* graft = find(process.reserved[0])) {
+    if (const Graft* graft = find(process.graft)) {
         const Process* owner = parts_.census.table().find(graft->process);
         if (owner == &process) {
             parts_.enforcer.move_domain(graft->key, places);
@@ -94,13 +94,13 @@ void Grafts::moved(Process& process) {
 
 // Forked before its parent's filter was there, and perhaps heard of only now.
 void Grafts::forked(const Process& parent, Process& child) {
-    if (const Graft* graft = find(parent.reserved[0])) {
+    if (const Graft* graft = find(parent.graft)) {
         look_at_child(*graft, child);
     }
 }
 
 void Grafts::exited(const Process& process) {
-    if (const Graft* graft = find(process.reserved[0])) {
+    if (const Graft* graft = find(process.graft)) {
         rows_.exited(process, graft->key);
     }
     const auto at = grafts_.find(process.id());
@@ -111,12 +111,12 @@ void Grafts::exited(const Process& process) {
 }
 
 void Grafts::look_at_child(const Graft& graft, Process& child) {
-    if (child.has(processes::process_dead) || child.reserved[0] != 0) {
+    if (child.has(processes::process_dead) || child.graft != 0) {
         return;
     }
     const Filter filter = filter_of(child.pid);
     if (filter == Filter::some) {
-        child.reserved[0] = graft.number;
+        child.graft = graft.number;
     } else if (filter == Filter::none &&
                !parts_.controllers.required(parts_.census.table().places(child)).empty()) {
         want(child);
@@ -125,7 +125,7 @@ void Grafts::look_at_child(const Graft& graft, Process& child) {
 
 // Its parent may have been grafted too late for it, and have ended before it was heard of.
 void Grafts::orphaned(Process& process) {
-    if (!grafts_.empty() && process.reserved[0] == 0 && !process.has(processes::process_dead) &&
+    if (!grafts_.empty() && process.graft == 0 && !process.has(processes::process_dead) &&
         !parts_.controllers.required(parts_.census.table().places(process)).empty() &&
         !filtered_at_start_(process) && filter_of(process.pid) == Filter::none) {
         want(process);
@@ -360,7 +360,7 @@ void Grafts::enforced(Graft& graft, const wire::GraftAnswer& answer) {
     write(graft);
     Process* process = parts_.census.table().find(graft.process);
     if (process != nullptr) {
-        process->reserved[0] = graft.number;
+        process->graft = graft.number;
         parts_.enforcer.move_domain(graft.key,
                                     parts_.census.table().places(*process));  // it may have moved meanwhile
     }

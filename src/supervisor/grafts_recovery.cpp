@@ -141,7 +141,7 @@ const Process* Grafts::someone_of(const Graft& graft) const {
     const Process* found = parts_.census.table().find(graft.process);
     if (found == nullptr || found->has(processes::process_dead)) {
         parts_.census.table().for_each([&](Process& process) {
-            if (process.reserved[0] == graft.number && !process.has(processes::process_dead)) {
+            if (process.graft == graft.number && !process.has(processes::process_dead)) {
                 found = &process;
             }
         });
@@ -162,7 +162,7 @@ void Grafts::place_domains() {
 
 void Grafts::settle_members(const Graft& graft) {
     parts_.census.table().for_each([&](const Process& one) {
-        if (one.reserved[0] == graft.number && !one.has(processes::process_dead)) {
+        if (one.graft == graft.number && !one.has(processes::process_dead)) {
             rows_.settle(one, graft.key, DomainRows::Below::changed);
         }
     });
@@ -206,7 +206,7 @@ Grafts::Filter Grafts::filter_of(pid_t pid) const {
 }
 
 std::optional<std::string> Grafts::word(const Process& process, std::string_view controller) const {
-    if (const Graft* graft = find(process.reserved[0])) {
+    if (const Graft* graft = find(process.graft)) {
         if (!graft->reason.empty()) {
             return "observed: " + graft->reason;
         }

@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds patience{50};  // for a stop; a thread in state D is left to its disk
+constexpr std::chrono::milliseconds most_patience{1000};  // a thread in state D is left to its disk
 constexpr std::uint32_t page = 4096;
 
 class Errands {
@@ -37,7 +37,9 @@ class Errands {
     void fill_in(const Trampoline& code);
     void put_back(const Trampoline& code, int signal);
     Loan finish(const Trampoline& code);
-    [[nodiscard]] Moment soon() const { return std::min<Moment>(until_, steady_clock::now() + patience); }
+    [[nodiscard]] Moment soon() const {
+        return std::min<Moment>(until_, steady_clock::now() + job_.patience);
+    }
     [[nodiscard]] pid_t tid() const { return thread_.tid; }
 
     const Thread thread_;
@@ -137,6 +139,9 @@ Loan Errands::run(Rank worst) {
     const Stopping first = wait_for(tid(), soon());
     stopped_at_ = steady_clock::now();
     ++job_.attempts;
+    if (first.stop == Stop::late) {
+        job_.patience = std::min(2 * job_.patience, most_patience);
+    }
     if (first.stop == Stop::late || first.stop == Stop::ended) {
         return Loan::unfit;
     }
@@ -289,7 +294,7 @@ Loan Errands::finish(const Trampoline& code) {
     if (!go_on(tid())) {
         return Loan::cut_short;
     }
-    const Stopping last = wait_for(tid(), soon());
+    const Stopping last = wait_for(tid(), steady_clock::now() + most_patience);
     if (last.stop == Stop::interrupted || last.stop == Stop::signal) {
         put_back(code, last.signal);
     }

@@ -21,10 +21,11 @@ struct Job {  // of a process; how far it has come
 
     enum class Begun { no, yes } begun = Begun::no;  // a thread was sent on the errand
     enum class Installed { no, yes } installed = Installed::no;
-    int error = 0;                       // why the kernel did not set it
-    std::uint64_t mapping = no_mapping;  // left by an attempt that was cut short
-    int close = -1;                      // the listener's number in the process
-    pid_t thread = 0;                    // that was borrowed last
+    int error = 0;                           // why the kernel did not set it
+    std::uint64_t mapping = no_mapping;      // left by an attempt that was cut short
+    int close = -1;                          // the listener's number in the process
+    pid_t thread = 0;                        // that was borrowed last
+    std::chrono::milliseconds patience{50};  // for a stop; more after each that came too late: a busy machine
     std::uint32_t attempts = 0;
     std::chrono::nanoseconds stopped{0};  // the longest
 

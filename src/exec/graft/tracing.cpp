@@ -63,13 +63,41 @@ sigset_t only_child() {
     return child;
 }
 
-void reap_ended(int) {
+// What was told while a thread was being seized: waiting for the ended alone is not possible, as tracees that
+// have stopped are told of all the same.
+struct Told {
+    pid_t thread;
+    int status;
+};
+constexpr int most_told = 256;
+Told told[most_told];
+int told_count = 0;
+
+void note_told(int) {
     const int error = errno;
-    siginfo_t ended{};
-    do {
-        ended.si_pid = 0;
-    } while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | __WALL) == 0 && ended.si_pid != 0);
+    while (told_count < most_told) {
+        int status = 0;
+        const pid_t thread = waitpid(-1, &status, __WALL | WNOHANG);
+        if (thread <= 0) {
+            break;
+        }
+        told[told_count++] = {thread, status};
+    }
     errno = error;
+}
+
+// The next that is told of, in the order in which it was; 0 = nobody just now, -1 = nobody is ours any more.
+pid_t next_told(int& status) {
+    if (told_count == 0) {
+        return waitpid(-1, &status, __WALL | WNOHANG);
+    }
+    const Told first = told[0];
+    --told_count;
+    for (int at = 0; at < told_count; ++at) {
+        told[at] = told[at + 1];
+    }
+    status = first.status;
+    return first.thread;
 }
 
 timespec left_until(Moment until) {
@@ -82,7 +110,7 @@ timespec left_until(Moment until) {
 
 void prepare_waiting() {
     struct sigaction action {};
-    action.sa_handler = reap_ended;
+    action.sa_handler = note_told;
     action.sa_flags = SA_RESTART;
     sigaction(SIGCHLD, &action, nullptr);
     const sigset_t child = only_child();
@@ -107,8 +135,7 @@ Stopping wait_for(pid_t thread, Moment until) {
     const sigset_t child = only_child();
     for (;;) {
         int status = 0;
-        for (pid_t got = waitpid(-1, &status, __WALL | WNOHANG); got != 0;
-             got = waitpid(-1, &status, __WALL | WNOHANG)) {
+        for (pid_t got = next_told(status); got != 0; got = next_told(status)) {
             if (got < 0) {
                 if (thread == 0) {
                     break;
