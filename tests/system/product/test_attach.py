@@ -268,7 +268,7 @@ class Sampled(Case):
         self.assertEqual("sampled", supervisor.json("status")["supervisor"]["tracking"])
         if group != "compute:/free":
             supervisor.gpcsup("group", "create", "-p", group)
-        self.family = supervisor.popen("run", "--name", "family", "-g", group, "--", *before, "python3", "-c", FAMILY,
+        self.family = supervisor.popen("run", "--name", "family", "-g", group, "--", *before, "/usr/bin/python3", "-c", FAMILY,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(self.family.stdin.close)
         return supervisor

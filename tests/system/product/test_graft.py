@@ -94,7 +94,7 @@ class Enforced(Graft):
         self.addCleanup(pathlib.Path(f"/tmp/gpcsup-test-{port}.rdb").unlink, missing_ok=True)
         pid = self.supervisor.unit("cache")["pid"]
         self.assertGreater(len(threads_of(pid)), 1)
-        load = subprocess.Popen(["redis-benchmark", "-p", str(port), "-c", "20", "-n", "200000", "-t", "set,get", "-q"],
+        load = subprocess.Popen(["redis-benchmark", "-p", str(port), "-c", "20", "-n", "50000", "-t", "set,get", "-q"],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(load.kill)
         over, wrong, asked = threading.Event(), [], [0]
@@ -115,7 +115,7 @@ class Enforced(Graft):
             over.set()
             asking.join()
         self.assertEqual("grafted", event["event"], event)
-        output = load.communicate(timeout=100 * harness.SLOW)[0]
+        output = load.communicate(timeout=200 * harness.SLOW)[0]
         self.assertEqual((0, [], True), (load.returncode, wrong, asked[0] > 0), output)
         self.assertNotIn("Error", output)
         self.assertEqual("enforced", self.enforcement("cache"))

@@ -421,10 +421,14 @@ class Groups(GroupCase):
         self.kill_supervisor()
         self.assertIn("compute:/twice", self.groups("compute"))
         killed = supervisor.helper("gpcsupd")
-        os.kill(killed, signal.SIGSTOP)  # it hears of the death only as a successor
-        os.kill(second, signal.SIGKILL)
-        os.kill(killed, signal.SIGKILL)
-        wait_gone(killed, 10)
+        supervisor.init.send_signal(signal.SIGSTOP)  # who would replace a gpcsupd that is stopped at once
+        try:
+            os.kill(killed, signal.SIGSTOP)  # it hears of the death only as a successor
+            os.kill(second, signal.SIGKILL)
+            os.kill(killed, signal.SIGKILL)
+        finally:
+            supervisor.init.send_signal(signal.SIGCONT)
+        self.assertTrue(wait_gone(killed, 10))
         events.wait_for(lambda event: event["event"] == "group-removed" and event["group"] == "compute:/twice")
         self.assertEqual(["compute:/", "compute:/never"], self.groups("compute"), "one that had no process yet stays")
         supervisor.gpcsup("group", "create", "compute:/late")
