@@ -289,7 +289,7 @@ def find_tests(variant, label, original_build, without=()):
         if variant.place:
             command = [word.replace(str(ROOT), str(variant.source())) for word in command]
         extra = dict(item.split("=", 1) for item in properties.get("ENVIRONMENT", []))
-        timeout = properties.get("TIMEOUT") or (120 if label == "unit" else 300)
+        timeout = properties.get("TIMEOUT") or (120 if label == "unit" else 450)
         directory = str(variant.place or variant.build)
         labels = properties.get("LABELS", [])
         if any(unwanted in labels for unwanted in without):
