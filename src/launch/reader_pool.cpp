@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t warm_readers = 2;
 constexpr std::size_t max_waiting = 512;  // as many as can be parked
 constexpr std::chrono::milliseconds patience{50};
-constexpr std::chrono::seconds longest{2};  // for one that has not taken up its request
+constexpr std::chrono::seconds longest{2};  // for one that is not let run
 
 }  // namespace
 
@@ -72,7 +72,7 @@ void ReaderPool::give(Reader& reader, Job job) {
         send(reader.process.socket.get(), &job.request, sizeof(job.request), MSG_DONTWAIT | MSG_NOSIGNAL));
     reader.job = std::move(job);
     const Moment now = std::chrono::steady_clock::now();
-    reader.uptake = Uptake::taken;
+    reader.delay = Delay::of_its_work;
     reader.due = now + patience;
     reader.last = now + longest;
 }
@@ -142,10 +142,10 @@ std::optional<Moment> ReaderPool::deadline() const {
     return first;
 }
 
-// Its time begins when it has taken up its request.
+// It is given its time once more after it was seen to have had no CPU.
 bool ReaderPool::is_late_without_blame(Reader& reader) {
-    const Uptake before = std::exchange(reader.uptake, look_at_uptake(reader.process.socket));
-    return before == Uptake::not_yet || reader.uptake == Uptake::not_yet;
+    const Delay before = std::exchange(reader.delay, look_at_delay(reader.process));
+    return before == Delay::for_want_of_a_cpu || reader.delay == Delay::for_want_of_a_cpu;
 }
 
 void ReaderPool::on_deadline(Moment now) {

@@ -1,8 +1,7 @@
 #pragma once
 // Two warm gpc-reader processes (wire/reader.h), a deadline of 50 ms for each reading, and new ones for those
-// that missed it. A reader that has not had a CPU yet, so that the request still waits in its socket, is
-// waited for: two seconds at most. Knows no event loop: whoever has one watches descriptors() for reading and
-// calls on_readable() and on_deadline().
+// that missed it. A reader that the machine has not let run is waited for: two seconds at most. Knows no
+// event loop: whoever has one watches descriptors() for reading and calls on_readable() and on_deadline().
 
 #include <chrono>
 #include <deque>
@@ -49,9 +48,9 @@ class ReaderPool {
     struct Reader {
         ReaderProcess process;
         std::optional<Job> job;
-        Uptake uptake = Uptake::taken;  // when it was last looked at
-        Moment due;                     // looked at then
-        Moment last;                    // and waited for no longer than that, whatever it does
+        Delay delay = Delay::of_its_work;  // when it was last looked at
+        Moment due;                        // looked at then
+        Moment last;                       // and waited for no longer than that, whatever it does
     };
     void dispatch();
     void give(Reader& reader, Job job);

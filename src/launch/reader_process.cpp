@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <utility>
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
@@ -45,10 +47,24 @@ void kill_reader(const base::Fd& pidfd) {
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
 }
 
+namespace {
+
+// The third field of /proc/PID/stat, behind the name in parentheses.
+char state_of(pid_t pid) {
+    const base::Fd file(open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+    char text[128] = {};
+    const ssize_t got = file ? read(file.get(), text, sizeof(text) - 1) : -1;
+    const char* end = got > 0 ? std::strrchr(text, ')') : nullptr;
+    return end != nullptr && end[1] == ' ' ? end[2] : '?';
+}
+
+}  // namespace
+
 // unix(7): SIOCOUTQ is what has been sent and not been received yet.
-Uptake look_at_uptake(const base::Fd& socket) {
+Delay look_at_delay(const ReaderProcess& reader) {
     int unread = 0;
-    return ioctl(socket.get(), SIOCOUTQ, &unread) == 0 && unread > 0 ? Uptake::not_yet : Uptake::taken;
+    const bool taken_up = ioctl(reader.socket.get(), SIOCOUTQ, &unread) != 0 || unread == 0;
+    return taken_up && state_of(reader.pid) != 'R' ? Delay::of_its_work : Delay::for_want_of_a_cpu;
 }
 
 DyingReaders::~DyingReaders() {
@@ -93,6 +109,7 @@ base::Result<ReaderProcess> start_reader(const std::string& program) {
     if (error != 0) {
         return base::fail(error, "start", program);
     }
+    reader.pid = pid;
     reader.pidfd.reset(
         static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // our own child: the number is its own
     if (!reader.pidfd) {

@@ -12,6 +12,7 @@ namespace gpcsup::launch {
 struct ReaderProcess {
     base::Fd socket;
     base::Fd pidfd;
+    pid_t pid = 0;  // ours until it is reaped
 };
 
 enum class Reaped { yes, not_yet };
@@ -20,11 +21,11 @@ base::Result<ReaderProcess> start_reader(const std::string& program);
 void kill_reader(const base::Fd& pidfd);
 Reaped reap_reader(const base::Fd& pidfd);  // waits for nothing
 
-enum class Uptake { taken, not_yet };
+enum class Delay { of_its_work, for_want_of_a_cpu };
 
-// Whether the reader has taken up all that it was sent. One that has not had a CPU since is not to blame for
-// being late.
-Uptake look_at_uptake(const base::Fd& socket);
+// Why a reader has not answered yet: it waits for something in the kernel, or the machine has not let it run
+// (it has not taken up what it was sent, or is ready to run).
+Delay look_at_delay(const ReaderProcess& reader);
 
 // Readers that were killed and are not reaped yet. One that hangs in the kernel stays here, so there is a
 // bound: each hangs in one process, and more of them would not help.

@@ -22,11 +22,11 @@ std::string error_text(int error) {
     return error == 0 ? "unknown error" : strerrordesc_np(error);
 }
 
-// `user` may be a number: its name and groups are looked up by it.
-std::optional<std::uint32_t> numeric_user(std::string_view user) {
-    std::uint32_t uid = 0;
-    const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), uid);
-    return error == std::errc() && end == user.data() + user.size() ? std::optional(uid) : std::nullopt;
+// `user` and `group` may be numbers: a user's name and groups are looked up by it.
+std::optional<std::uint32_t> as_number(std::string_view name) {
+    std::uint32_t id = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+    return error == std::errc() && end == name.data() + name.size() ? std::optional(id) : std::nullopt;
 }
 
 // A limit of open files is what people meet first: say what it is.
@@ -195,12 +195,16 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     request.executable = *executable;
     request.arguments = command;
     request.directory = *unit.directory;
-    if (const auto uid = numeric_user(*unit.user)) {
+    if (const auto uid = as_number(*unit.user)) {
         request.uid = *uid;
     } else {
         request.user = *unit.user;
     }
-    request.group = *unit.group;
+    if (const auto gid = as_number(*unit.group)) {
+        request.gid = *gid;
+    } else {
+        request.group = *unit.group;
+    }
     request.names_helper = names_program_;
     request.nice = unit.nice.value_or(0);
     request.umask = unit.umask.value_or(wire::no_id);

@@ -319,7 +319,7 @@ class Kill(Case):
                 if pid is not None:
                     movers[pid] = supervisor.popen("attach", pid, "tenant:/other", stdout=subprocess.DEVNULL,
                                                    stderr=subprocess.DEVNULL)
-            self.assertEqual(0, killing.wait(30 * SLOW), killing.stderr)
+            self.assertIn(killing.wait(30 * SLOW), (0, 3), killing.stderr.read())  # 3: all were out of it before
             moved = {pid for pid, mover in movers.items() if mover.wait(30 * SLOW) == 0}
             inside, outside = (self.members_of(supervisor, group) for group in ("tenant:/acme", "tenant:/other"))
             self.assertEqual(set(), inside)

@@ -32,7 +32,7 @@ numtasks.limit = 50
 PIPELINES = "i=0; while [ $i -lt 300 ]; do echo a | cat | cat | cat >/dev/null || exit 9; i=$((i+1)); done"
 
 # A shell that cannot fork ends; it says how far it came.
-COUNTED_PIPELINES = ("i=0; trap 'echo loops $i' EXIT; while [ $i -lt 200 ]; do echo a | /bin/cat | /bin/cat | /bin/cat >/dev/null; "
+COUNTED_PIPELINES = ("echo begun; i=0; trap 'echo loops $i' EXIT; while [ $i -lt 200 ]; do echo a | /bin/cat | /bin/cat | /bin/cat >/dev/null; "
                      "i=$((i+1)); done")
 
 
@@ -156,8 +156,9 @@ class Bombs(Case):
         for _ in range(4):
             calm.wait(self.pipelines(supervisor))
             client = self.pipelines(supervisor)
+            self.assertEqual("begun\n", client.stdout.readline())  # a request that is cut off is not made again
             ended = os.pidfd_open(client.pid)
-            while not harness.select.select([ended], [], [], 0.05)[0]:
+            while not harness.select.select([ended], [], [], 0.1)[0]:
                 pid = supervisor.helper("gpcsupd")
                 if pid is not None:
                     os.kill(pid, signal.SIGKILL)
