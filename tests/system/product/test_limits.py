@@ -237,7 +237,13 @@ class Rates(Case):
     """numtasks.forkrate: so many forks in a window, on every level; what is refused elsewhere costs nothing."""
 
     def run_forks(self, supervisor, group):
-        return supervisor.gpcsup("run", "-g", group, "--", "/usr/bin/python3", "-c", FORKS).stdout.split()
+        """A machine so busy that 150 forks take longer than the window says nothing; the next one begins after it."""
+        for _ in range(5):
+            told = supervisor.gpcsup("run", "-g", group, "--", "/usr/bin/python3", "-c", FORKS).stdout.split()
+            if told[1] == "True":
+                break
+            harness.select.select([], [], [], 3.1)
+        return told
 
     def test_a_window_lets_so_many_in(self):
         supervisor = self.supervise({}, CONFIG)

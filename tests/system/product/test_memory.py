@@ -45,12 +45,20 @@ class Memory(Case):
         got = supervisor.json("get", group)["attributes"]
         return {name: got["memory." + name] for name in ("rss", "pss", "estimated", "unread", "peak_rss")}
 
+    def all_figures(self, supervisor, group):
+        """Those of everybody: on a busy machine the reader may not be through in its time. A sample is good for 100 ms."""
+        deadline = time.monotonic() + 30 * SLOW
+        while (figures := self.figures(supervisor, group))["unread"] > 0 or figures["pss"] == 0:
+            self.assertLess(time.monotonic(), deadline, figures)
+            select.select([], [], [], 0.15)
+        return figures
+
     def test_sums_are_the_kernels(self):
         supervisor = self.supervise(UNITS, CONFIG)
         supervisor.gpcsup("start", "crowd")
         pids = [one["pid"] for one in supervisor.json("ps", "unit:/crowd")["processes"]]
         self.assertEqual(4, len(pids))
-        ours = self.figures(supervisor, "tenant:/acme")
+        ours = self.all_figures(supervisor, "tenant:/acme")
         kernel = {"rss": sum(map(rss, pids)), "pss": sum(map(pss, pids))}
         print(f"memory: rss {ours['rss']} (kernel {kernel['rss']}), pss {ours['pss']} (kernel {kernel['pss']})")
         for name, figure in kernel.items():
