@@ -51,7 +51,8 @@ void AffinityService::rewatch() {
             continue;
         }
         auto watch = loop_.on_readable(descriptor, EventLoop::Priority::enforcement, [this, descriptor] {
-            watches_.erase(descriptor);  // the number may be another reader's after this
+            watches_
+                .clear();  // readers that have died are closed, and their numbers may be others' after this
             pool_.on_readable(descriptor);
             rewatch();
         });

@@ -22,6 +22,12 @@ constexpr std::uint32_t helper_time_ms = 6000;
 constexpr std::uint64_t patience_ns = 15'000'000'000;  // its time, its handover, and a loaded machine
 constexpr std::uint64_t pause_ns = 100'000'000;        // doubling
 
+// The number comes from another process.
+std::string error_text(int error) {
+    const char* text = strerrordesc_np(error);
+    return text != nullptr ? text : fmt::format("error {}", error);
+}
+
 std::string reason_of(const wire::GraftAnswer& answer) {
     switch (answer.outcome) {
         case GraftOutcome::own_filter:
@@ -31,7 +37,7 @@ std::string reason_of(const wire::GraftAnswer& answer) {
         case GraftOutcome::traced:
             return fmt::format("it is traced by process {}", answer.other);
         case GraftOutcome::not_permitted:
-            return "ptrace is not permitted: " + std::string(strerrordesc_np(answer.error));
+            return "ptrace is not permitted: " + error_text(answer.error);
         case GraftOutcome::needs_promise:
             return "needs no_new_privs in all its threads, or CAP_SYS_ADMIN in one";
         case GraftOutcome::other_abi:
@@ -47,7 +53,7 @@ std::string reason_of(const wire::GraftAnswer& answer) {
         case GraftOutcome::not_handed_over:
             return "gpc-init has no room for its filter's listener; restart it";
         default:
-            return "set a filter: " + std::string(strerrordesc_np(answer.error));
+            return "set a filter: " + error_text(answer.error);
     }
 }
 
@@ -159,6 +165,8 @@ void Grafts::want(const Process& process) {
     graft.state = State::waiting;
     graft.reason.clear();
     graft.attempts = 0;
+    graft.mode = wire::GraftMode::fresh;
+    graft.due_ns = 0;
     if (queue_.size() >= most_waiting) {
         refuse(graft, fmt::format("{} processes wait for a filter already", queue_.size()));
         return;
@@ -247,6 +255,9 @@ void Grafts::begin(Graft& graft) {
     prune();
     if (auto launched = launch(graft, *classes, places); !launched) {
         let_helper_go(graft);
+        if (graft.mode == wire::GraftMode::fresh) {  // nothing has been done to anybody
+            parts_.enforcer.ended(std::exchange(graft.key, 0));
+        }
         refuse(graft, launched.error().message());
     }
 }

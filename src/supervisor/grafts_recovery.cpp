@@ -39,6 +39,9 @@ void Grafts::write(const Graft& graft) {
 }
 
 void Grafts::forget(Found at) {
+    if (at->second.key != 0 && at->second.state != State::done) {
+        parts_.enforcer.ended(at->second.key);  // nobody may ever have had its filter
+    }
     numbers_.erase(at->second.number);
     parts_.chronicle.erase("", key_of(at->first));
     grafts_.erase(at);

@@ -123,7 +123,8 @@ void PageMoves::rewatch() {
             continue;
         }
         auto watch = loop_.on_readable(descriptor, EventLoop::Priority::idle, [this, descriptor] {
-            watches_.erase(descriptor);  // the number may be another reader's after this
+            watches_
+                .clear();  // readers that have died are closed, and their numbers may be others' after this
             mover_.on_readable(descriptor);
             rewatch();
         });

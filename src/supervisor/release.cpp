@@ -40,8 +40,9 @@ void Releases::restore(const journal::States& states) {
     };
     each(running_prefix, [&](const std::string& unit, const Json& body) {
         running_[unit] = GroupId{body.value("id", 0u)};
-        const std::uint64_t until = body.value("until_ns", std::uint64_t{0});
-        queue_.running(running_[unit], std::chrono::nanoseconds(until));
+        // One that a gpcsupd without a limit has started has its time from now on.
+        const auto latest = queue_.end_of_agent(std::chrono::nanoseconds(monotonic_now_ns()));
+        queue_.running(running_[unit], std::chrono::nanoseconds(body.value("until_ns", latest.count())));
     });
     each(waiting_prefix, [&](const std::string& number, const Json& body) {
         const GroupId group{static_cast<std::uint32_t>(std::stoul(number))};

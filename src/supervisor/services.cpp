@@ -15,6 +15,12 @@ using units::ActionKind;
 namespace {
 // After the boot, when its last starts have been told of: what a thousand of them needed is not needed again.
 constexpr std::uint64_t rest_after_ns = 1'000'000'000;
+
+// The number comes from another process.
+std::string error_text(int error) {
+    const char* text = strerrordesc_np(error);
+    return text != nullptr ? text : "error " + std::to_string(error);
+}
 }  // namespace
 
 Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots)
@@ -155,7 +161,7 @@ void Services::tell_command_exit(const Exit& exit) {
                 parts_.chronicle.note("command-failed",
                                       {{"unit", exit.unit},
                                        {"reason", std::string(launch::step_name(failure->step)) + ": " +
-                                                      strerrordesc_np(failure->error)}});
+                                                      error_text(failure->error)}});
             }
             slots_->release(*slot);
         }
@@ -278,6 +284,9 @@ void Services::report(const units::Action& action) {
 void Services::forget(const std::string& unit) {
     if (const auto group = parts_.placing.group_of(unit)) {
         parts_.groups.remove_or_leave(*group);  // busy: with what could not be killed, or was put there since
+    }
+    if (const auto live = live_.find(unit); live != live_.end() && live->second.command_slot) {
+        slots_->release(*live->second.command_slot);
     }
     live_.erase(unit);
     parts_.placing.forget(unit);

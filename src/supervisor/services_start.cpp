@@ -18,8 +18,10 @@ namespace gpcsup::supervisor {
 
 namespace {
 
+// The number comes from another process.
 std::string error_text(int error) {
-    return error == 0 ? "unknown error" : strerrordesc_np(error);
+    const char* text = error == 0 ? nullptr : strerrordesc_np(error);
+    return text != nullptr ? text : "unknown error";
 }
 
 // `user` and `group` may be numbers: a user's name and groups are looked up by it.
@@ -315,7 +317,9 @@ void Services::run_command(const std::string& unit, const std::vector<std::strin
     }
     Live& live = live_[unit];
     live.command = *process;
-    live.command_slot = *slot;
+    if (const auto older = std::exchange(live.command_slot, *slot)) {
+        slots_->release(*older);  // of a command that was given up on
+    }
     record_launch(unit, live);
 }
 

@@ -12,6 +12,12 @@
 
 namespace gpcsup::supervisor {
 
+namespace {
+
+constexpr int init_gone_status = 70;
+
+}  // namespace
+
 using grouping::GroupId;
 
 Supervisor::Supervisor(Surroundings here, std::unique_ptr<EventLoop> loop)
@@ -127,7 +133,7 @@ void Supervisor::init_has_gone() {
         nanosleep(&pause, nullptr);
         census_->drain_tracker();
     }
-    exit_status_ = 70;
+    exit_status_ = init_gone_status;
     loop_->stop();
 }
 
@@ -137,9 +143,19 @@ int Supervisor::give_up() {
     if (getppid() == here_.init_pid || census_ == nullptr || !census_->is_open()) {
         return 1;
     }
-    census_->drain_tracker();
-    init_has_gone();
-    return exit_status_;
+    if (services_ && classifier_ && grafts_ && freezing_ && views_ && removals_) {
+        census_->drain_tracker();
+        init_has_gone();
+        return exit_status_;
+    }
+    // Nobody is there yet to whom news could be told: whoever is known is killed. Whom they have forked since
+    // is not found.
+    census_->table().for_each([this](const processes::Process& process) {
+        if (!process.has(processes::process_dead)) {
+            (void)census_->signals().send(process.id(), SIGKILL);
+        }
+    });
+    return init_gone_status;
 }
 
 int Supervisor::run() {

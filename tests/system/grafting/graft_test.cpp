@@ -100,9 +100,8 @@ TEST_CASE("a signal under way to a thread in sigsuspend is not lost") {
         Keeper keeper;
         std::atomic<bool> over = false;
         int sent = 0;
-        std::thread sender([&] {
-            while (!over && sent < 100000) {
-                const std::string before = std::to_string(sent);
+        std::jthread sender([&](const std::stop_token& stop) {
+            while (!stop.stop_requested() && !over && sent < 100000) {
                 kill(victim.pid(), SIGUSR1);
                 ++sent;
                 std::this_thread::sleep_for(std::chrono::microseconds(200));

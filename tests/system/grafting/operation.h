@@ -92,11 +92,11 @@ struct Helper {  // a gpc-graft under way
 
 enum class Filter { tasks, files };
 Helper start_graft(const Victim& victim, const Keeper& keeper, wire::GraftMode mode = wire::GraftMode::fresh,
-                   Filter filter = Filter::tasks, std::chrono::milliseconds timeout = 5s,
+                   Filter filter = Filter::tasks, std::chrono::milliseconds timeout = 15s,
                    const std::function<void()>& before = {});
 std::optional<wire::GraftAnswer> await_answer(Helper& helper, std::chrono::milliseconds within = 20s);
 wire::GraftAnswer graft(const Victim& victim, const Keeper& keeper,
                         wire::GraftMode mode = wire::GraftMode::fresh, Filter filter = Filter::tasks,
-                        std::chrono::milliseconds timeout = 5s);
+                        std::chrono::milliseconds timeout = 15s);
 
 }  // namespace gpcsup::test

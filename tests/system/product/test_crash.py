@@ -203,7 +203,7 @@ class Kills(Case):
     def test_gpc_logd(self):
         talker = self.supervisor.popen("start", "talker")
         self.kill_again_and_again("gpc-logd", 0.02)
-        self.assertEqual(0, talker.wait(300))
+        self.assertEqual(0, talker.wait(150))
         self.assertEqual([f"line {number}" for number in range(LINES)], self.lines_of("talker", LINES))
         self.check_services()
 

@@ -64,6 +64,10 @@ class Tasks(Case):
         self.addCleanup(harness.shutil.rmtree, directory, True)
         os.chmod(directory, 0o777)
         units = {f"b-{kind}": BOMB.replace("NAME", kind).replace("FILE", f"{directory}/{kind}") for kind in [*KINDS, "clone3"]}
+        for kind in [*KINDS, "clone3"]:  # theirs to write, whoever of us comes first
+            file = pathlib.Path(directory, kind)
+            file.touch()
+            file.chmod(0o666)
         supervisor = self.supervise(units, CONFIG)
         failcnt_of = lambda kind: supervisor.json("get", f"tenant:/t/b-{kind}")["attributes"]["numtasks.failcnt"]
         # Its flags are in memory: nobody has it here, and a C library goes on with clone.
@@ -212,7 +216,7 @@ class Files(Case):
         held = supervisor.json("get", "files:/f")["attributes"]["numfiles.held"]
         self.assertGreaterEqual(held, 50 + opened)
         taker.communicate("\n", timeout=30)
-        giver.communicate(timeout=30)
+        giver.communicate(timeout=30 * harness.SLOW)
 
     def test_files_that_a_member_hides_in_a_socket_count_again_when_it_takes_them(self):
         supervisor = self.supervise({}, CONFIG)
@@ -220,13 +224,13 @@ class Files(Case):
         opened, error = map(int, self.line_of(hider).split())
         self.assertEqual(errno.EMFILE, error)
         self.assertLess(opened, 40)
-        hider.communicate(timeout=30)
+        hider.communicate(timeout=30 * harness.SLOW)
 
     def test_duplicates_cost_nothing(self):
         supervisor = self.supervise({}, CONFIG)
         doubler = self.python(supervisor, "files:/f", DOUBLER, limit=40)
         self.assertIn(self.line_of(doubler), ("True True", "no pidfd_getfd True"))
-        doubler.communicate(timeout=30)
+        doubler.communicate(timeout=30 * harness.SLOW)
         self.assertEqual(0, doubler.returncode)
 
 

@@ -168,6 +168,7 @@ class Observed(Graft):
         pid = self.supervisor.unit("traced")["pid"]
         libc = ctypes.CDLL(None, use_errno=True)
         self.assertEqual(0, libc.ptrace(0x4206, pid, None, None))
+        self.addCleanup(os.waitpid, pid, 0x40000000)  # __WALL: its tracer has to let its zombie go
         self.addCleanup(os.kill, pid, signal.SIGKILL)
         self.attach("traced")
         self.assertEqual(f"observed: it is traced by process {os.getpid()}", self.enforcement("traced"))

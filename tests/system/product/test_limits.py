@@ -156,6 +156,7 @@ class Bombs(Case):
         for _ in range(4):
             calm.wait(self.pipelines(supervisor))
             client = self.pipelines(supervisor)
+            self.assertTrue(harness.select.select([client.stdout], [], [], 30 * harness.SLOW)[0], "it does not begin")
             self.assertEqual("begun\n", client.stdout.readline())  # a request that is cut off is not made again
             ended = os.pidfd_open(client.pid)
             while not harness.select.select([ended], [], [], 0.1)[0]:
