@@ -33,7 +33,7 @@ void hurry() {
 }  // namespace
 
 int main() {
-    using namespace gpcsup;
+    namespace wire = gpcsup::wire;
     static wire::GraftRequest request;
     std::signal(SIGINT, SIG_IGN);
     std::signal(SIGTERM, SIG_IGN);  // gpcsupd ends it, when it is over its time
@@ -47,6 +47,6 @@ int main() {
         return write(STDERR_FILENO, usage, sizeof(usage) - 1) < 0 ? 1 : 64;
     }
     hurry();
-    const wire::GraftAnswer answer = exec::graft(request);
+    const wire::GraftAnswer answer = gpcsup::exec::graft(request);
     return send(wire::graft_socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer) ? 0 : 1;
 }
