@@ -164,6 +164,7 @@ class Bombs(Case):
                 if pid is not None:
                     os.kill(pid, signal.SIGKILL)
                     self.assertTrue(harness.wait_gone(pid, 5))
+                    supervisor.gpcsup("status")  # else a client would not get through to any of them
                     kills += 1
             os.close(ended)
             killed.wait(client)
