@@ -32,7 +32,7 @@ numtasks.limit = 50
 PIPELINES = "i=0; while [ $i -lt 300 ]; do echo a | cat | cat | cat >/dev/null || exit 9; i=$((i+1)); done"
 
 # A shell that cannot fork ends; it says how far it came.
-COUNTED_PIPELINES = ("echo begun; i=0; trap 'echo loops $i' EXIT; while [ $i -lt 200 ]; do echo a | /bin/cat | /bin/cat | /bin/cat >/dev/null; "
+COUNTED_PIPELINES = ("echo begun; i=0; trap 'echo loops $i' EXIT; while [ $i -lt 100 ]; do echo a | /bin/cat | /bin/cat | /bin/cat >/dev/null; "
                      "i=$((i+1)); done")
 
 
@@ -153,7 +153,7 @@ class Bombs(Case):
         """In turns with calm ones, which system_enforce compares with a bare responder: at most twice as many break."""
         supervisor = self.supervise({}, CONFIG)
         calm, killed, kills = Pipelines(), Pipelines(), 0
-        for _ in range(4):
+        for _ in range(3):
             calm.wait(self.pipelines(supervisor))
             client = self.pipelines(supervisor)
             self.assertTrue(harness.select.select([client.stdout], [], [], 30 * harness.SLOW)[0], "it does not begin")
