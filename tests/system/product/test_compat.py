@@ -181,13 +181,15 @@ class CpuTime(CompatCase):
         self.assertLessEqual(below["cpuacct.usage"] - below["cpuacct.user"] - below["cpuacct.system"], 1)
         self.assertEqual(below["cpuacct.usage"], below["cpuacct.own_usage"])
         self.assertEqual(0, a["cpuacct.usage"])
-        self.assertLess(root["cpuacct.usage"], burnt / 2)
+        if harness.SLOW == 1:  # under sanitizers our own helpers, which are in the root, use more than that
+            self.assertLess(root["cpuacct.usage"], burnt / 2)
         # A group takes what it has used with it.
         self.supervisor.gpcsup("group", "remove", "old:/a/below")
         self.assertEqual(0, self.read("old:/a")["cpuacct.usage"])
         self.supervisor.gpcsup("group", "remove", "old:/a")
         self.replace()
-        self.assertLess(self.read("old:/")["cpuacct.usage"], burnt / 2)
+        if harness.SLOW == 1:
+            self.assertLess(self.read("old:/")["cpuacct.usage"], burnt / 2)
 
     def test_own_usage_beside_the_hierarchical_one(self):
         self.supervisor = self.supervise({}, TODAY)
