@@ -252,11 +252,16 @@ class Controller {
     }
 
     // Moves, as in the original: every can_attach first (a refusal cancels those that agreed), then attach.
+    // Where nobody can be started, nobody can be moved to.
     virtual base::Result<> can_attach(std::span<const Move> moves) {
-        (void)moves;
+        for (const Move& move : moves) {
+            if (auto possible = can_start(move.to); !possible) {
+                return possible;
+            }
+        }
         return {};
     }
-    // The same of a process that is to be started in the group.
+    // Whether a process can be started in the group.
     virtual base::Result<> can_start(grouping::GroupId group) {
         (void)group;
         return {};

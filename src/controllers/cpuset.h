@@ -46,7 +46,6 @@ class Cpuset final : public Controller {
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     void recover(grouping::GroupId group) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
-    base::Result<> can_attach(std::span<const Move> moves) override;
     base::Result<> can_start(grouping::GroupId group) override;
     base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;

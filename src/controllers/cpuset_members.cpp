@@ -92,15 +92,6 @@ base::Result<> Cpuset::can_start(GroupId group) {
                             : check_room_in(host_.forest(), group, "cpuset.cpus", state->asked);
 }
 
-base::Result<> Cpuset::can_attach(std::span<const Move> moves) {
-    for (const Move& move : moves) {
-        if (auto possible = can_start(move.to); !possible) {
-            return possible;
-        }
-    }
-    return {};
-}
-
 base::Result<> Cpuset::attach(std::span<const Move> moves) {
     forget_old_moves();
     base::Result<> first;

@@ -113,15 +113,6 @@ base::Result<> Memset::can_start(GroupId group) {
                                   : base::Result<>();
 }
 
-base::Result<> Memset::can_attach(std::span<const Move> moves) {
-    for (const Move& move : moves) {
-        if (auto possible = can_start(move.to); !possible) {
-            return possible;
-        }
-    }
-    return {};
-}
-
 base::Result<> Memset::can_set(GroupId group, std::string_view attribute, const Value& value) {
     const Change change{attribute, value};
     return can_change(group, {&change, 1});

@@ -31,7 +31,6 @@ class Memset final : public Controller {
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
-    base::Result<> can_attach(std::span<const Move> moves) override;
     base::Result<> can_start(grouping::GroupId group) override;
     base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;

@@ -1,7 +1,6 @@
 #include "exec/filter.h"
 
 #include <cerrno>
-#include <cstring>
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "wire/keep.h"
+#include "exec/handover_message.h"
 
 namespace gpcsup::exec {
 namespace {
@@ -65,25 +64,9 @@ int install_filter(const Plan& plan, int& listener) {
 }
 
 int hand_over(const Plan& plan, int handover, const Acknowledgement& acknowledgement, int listener) {
-    wire::HandoverMessage message;
-    message.listener_key = plan.header().listener_key;
-    const int passed[2] = {listener, acknowledgement.theirs};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(passed))] = {};
-    iovec part{&message, sizeof(message)};
-    msghdr envelope{};
-    envelope.msg_iov = &part;
-    envelope.msg_iovlen = 1;
-    envelope.msg_control = control;
-    envelope.msg_controllen = sizeof(control);
-    cmsghdr* header = CMSG_FIRSTHDR(&envelope);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(passed));
-    std::memcpy(CMSG_DATA(header), passed, sizeof(passed));
-
     ssize_t sent = 0;
     do {
-        sent = sendmsg(handover, &envelope, MSG_NOSIGNAL);
+        sent = send_handover(handover, plan.header().listener_key, listener, acknowledgement.theirs, 0);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         return errno;

@@ -1,7 +1,6 @@
 #include "launch/graft_process.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include <sys/socket.h>
@@ -11,10 +10,6 @@
 
 namespace gpcsup::launch {
 namespace {
-
-constexpr std::array<std::string_view, static_cast<std::size_t>(wire::GraftOutcome::count_)> outcome_names = {
-    "enforced",  "gone",      "own-filter", "own-listener", "traced",    "not-permitted",   "needs-promise",
-    "other-abi", "no-thread", "no-room",    "no-listener",  "copy-left", "not-handed-over", "failed"};
 
 base::Result<> send_request(const GraftStart& start, int socket) {
     if (start.filter->size() > wire::graft_most_instructions) {
@@ -36,11 +31,6 @@ base::Result<> send_request(const GraftStart& start, int socket) {
 }
 
 }  // namespace
-
-std::string_view outcome_name(wire::GraftOutcome outcome) {
-    const auto index = static_cast<std::size_t>(outcome);
-    return index < outcome_names.size() ? outcome_names[index] : "unknown";
-}
 
 base::Result<GraftProcess> start_graft(const GraftStart& start, StartSlots& slots, SlotId slot) {
     int ends[2];

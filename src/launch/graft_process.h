@@ -39,7 +39,4 @@ base::Result<GraftProcess> start_graft(const GraftStart& start, StartSlots& slot
 // Empty: it ended without one.
 std::optional<wire::GraftAnswer> receive_answer(const GraftProcess& process);
 
-// "enforced", "own-filter": for events.
-std::string_view outcome_name(wire::GraftOutcome outcome);
-
 }  // namespace gpcsup::launch

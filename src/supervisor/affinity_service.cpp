@@ -51,8 +51,8 @@ void AffinityService::rewatch() {
             continue;
         }
         auto watch = loop_.on_readable(descriptor, EventLoop::Priority::enforcement, [this, descriptor] {
-            watches_
-                .clear();  // readers that have died are closed, and their numbers may be others' after this
+            // Readers that have died are closed in there, and their numbers may be others' afterwards.
+            watches_.clear();
             pool_.on_readable(descriptor);
             rewatch();
         });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "supervisor/error_text.h"
 #include "sys/pidfd.h"
 #include "wire/names.h"
 
@@ -21,12 +22,6 @@ constexpr std::size_t most_waiting = 4096;
 constexpr std::uint32_t helper_time_ms = 6000;
 constexpr std::uint64_t patience_ns = 15'000'000'000;  // its time, its handover, and a loaded machine
 constexpr std::uint64_t pause_ns = 100'000'000;        // doubling
-
-// The number comes from another process.
-std::string error_text(int error) {
-    const char* text = strerrordesc_np(error);
-    return text != nullptr ? text : fmt::format("error {}", error);
-}
 
 std::string reason_of(const wire::GraftAnswer& answer) {
     switch (answer.outcome) {
@@ -82,20 +77,23 @@ base::Result<> Grafts::open() {
 // --- news
 
 void Grafts::moved(Process& process) {
-    const grouping::Places& places = parts_.census.table().places(process);
     if (const Graft* graft = find(process.graft)) {
         const Process* owner = parts_.census.table().find(graft->process);
         if (owner == &process) {
-            parts_.enforcer.move_domain(graft->key, places);
+            parts_.enforcer.move_domain(graft->key, parts_.census.table().places(process));
             settle_members(*graft);
         } else {
             rows_.settle(process, graft->key, DomainRows::Below::changed);
         }
         return;
     }
-    if (!parts_.controllers.required(places).empty() && !filtered_at_start_(process)) {
+    if (is_limited(process) && !filtered_at_start_(process)) {
         want(process);
     }
+}
+
+bool Grafts::is_limited(const Process& process) const {
+    return !parts_.controllers.required(parts_.census.table().places(process)).empty();
 }
 
 // Forked before its parent's filter was there, and perhaps heard of only now.
@@ -123,8 +121,7 @@ void Grafts::look_at_child(const Graft& graft, Process& child) {
     const Filter filter = filter_of(child.pid);
     if (filter == Filter::some) {
         child.graft = graft.number;
-    } else if (filter == Filter::none &&
-               !parts_.controllers.required(parts_.census.table().places(child)).empty()) {
+    } else if (filter == Filter::none && is_limited(child)) {
         want(child);
     }
 }
@@ -132,8 +129,7 @@ void Grafts::look_at_child(const Graft& graft, Process& child) {
 // Its parent may have been grafted too late for it, and have ended before it was heard of.
 void Grafts::orphaned(Process& process) {
     if (!grafts_.empty() && process.graft == 0 && !process.has(processes::process_dead) &&
-        !parts_.controllers.required(parts_.census.table().places(process)).empty() &&
-        !filtered_at_start_(process) && filter_of(process.pid) == Filter::none) {
+        is_limited(process) && !filtered_at_start_(process) && filter_of(process.pid) == Filter::none) {
         want(process);
     }
 }
@@ -319,7 +315,7 @@ void Grafts::answered(ProcessId process) {
     if (answer) {
         take(graft, *answer);
     } else if (failure) {
-        refuse(graft, fmt::format("gpc-graft cannot be started: {}", strerrordesc_np(failure->error)));
+        refuse(graft, "gpc-graft cannot be started: " + error_text(failure->error));
     } else {
         try_again(graft, "gpc-graft ended without an answer");
     }

@@ -70,6 +70,7 @@ class Grafts final : public LaterFilters {
     };
     using Found = std::map<base::ProcessId, Graft>::iterator;
 
+    [[nodiscard]] bool is_limited(const processes::Process& process) const;
     void want(const processes::Process& process);
     void work();
     void arm();
@@ -84,6 +85,7 @@ class Grafts final : public LaterFilters {
     void let_helper_go(Graft& graft);
     void adopt_descendants(const Graft& graft);
     void look_at_child(const Graft& graft, processes::Process& child);
+    void await_death(Graft& graft);
     void end_predecessor(Graft& graft, launch::SlotId slot, pid_t pid);
     void settle_members(const Graft& graft);
     void prune();

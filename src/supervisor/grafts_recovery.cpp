@@ -89,6 +89,23 @@ void Grafts::end_predecessor(Graft& graft, launch::SlotId slot, pid_t pid) {
     graft.helper.pidfd = std::move(*pidfd);
 }
 
+// Of the predecessor's helper, which has been killed.
+void Grafts::await_death(Graft& graft) {
+    graft.due_ns = monotonic_now_ns() + death_ns;
+    auto watch = parts_.loop.on_readable(graft.helper.pidfd.get(), EventLoop::Priority::processes,
+                                         [this, id = graft.process] {
+                                             if (const auto at = grafts_.find(id); at != grafts_.end()) {
+                                                 at->second.watch = Watch();
+                                                 at->second.helper = {};
+                                                 at->second.due_ns = 0;
+                                                 parts_.loop.arm(timer_, monotonic_now_ns());
+                                             }
+                                         });
+    if (watch) {
+        graft.watch = std::move(*watch);
+    }
+}
+
 void Grafts::resume() {
     std::vector<ProcessId> gone;
     for (auto& [process, graft] : grafts_) {
@@ -114,19 +131,7 @@ void Grafts::resume() {
             }
             queue_.push_back(process);
             if (graft.helper.pidfd) {
-                graft.due_ns = monotonic_now_ns() + death_ns;
-                auto watch = parts_.loop.on_readable(
-                    graft.helper.pidfd.get(), EventLoop::Priority::processes, [this, id = process] {
-                        if (const auto at = grafts_.find(id); at != grafts_.end()) {
-                            at->second.watch = Watch();
-                            at->second.helper = {};
-                            at->second.due_ns = 0;
-                            parts_.loop.arm(timer_, monotonic_now_ns());
-                        }
-                    });
-                if (watch) {
-                    graft.watch = std::move(*watch);
-                }
+                await_death(graft);
             }
         }
     }

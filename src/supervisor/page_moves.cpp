@@ -123,8 +123,8 @@ void PageMoves::rewatch() {
             continue;
         }
         auto watch = loop_.on_readable(descriptor, EventLoop::Priority::idle, [this, descriptor] {
-            watches_
-                .clear();  // readers that have died are closed, and their numbers may be others' after this
+            // Readers that have died are closed in there, and their numbers may be others' afterwards.
+            watches_.clear();
             mover_.on_readable(descriptor);
             rewatch();
         });

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 
+#include "supervisor/error_text.h"
 #include "sys/memory.h"
 #include "units/names.h"
 
@@ -15,12 +15,6 @@ using units::ActionKind;
 namespace {
 // After the boot, when its last starts have been told of: what a thousand of them needed is not needed again.
 constexpr std::uint64_t rest_after_ns = 1'000'000'000;
-
-// The number comes from another process.
-std::string error_text(int error) {
-    const char* text = strerrordesc_np(error);
-    return text != nullptr ? text : "error " + std::to_string(error);
-}
 }  // namespace
 
 Services::Services(const Parts& parts, std::unique_ptr<launch::StartSlots> slots)

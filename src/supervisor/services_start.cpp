@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "launch/spawn.h"
+#include "supervisor/error_text.h"
 #include "supervisor/service_environment.h"
 #include "supervisor/services.h"
 #include "sys/pidfd.h"
@@ -17,12 +18,6 @@
 namespace gpcsup::supervisor {
 
 namespace {
-
-// The number comes from another process.
-std::string error_text(int error) {
-    const char* text = error == 0 ? nullptr : strerrordesc_np(error);
-    return text != nullptr ? text : "unknown error";
-}
 
 // `user` and `group` may be numbers: a user's name and groups are looked up by it.
 std::optional<std::uint32_t> as_number(std::string_view name) {

@@ -86,6 +86,15 @@ Rank rank_by_call(pid_t process, pid_t thread) {
     return rank_of(call);
 }
 
+// By the name that the kernel gives to what a link below /proc/…/fd leads to.
+Is look_at(const char* link) {
+    char target[sizeof(listener_name) + 1];
+    const ssize_t length = readlink(link, target, sizeof(target));
+    const bool same = length == sizeof(listener_name) - 1 &&
+                      std::memcmp(target, listener_name, sizeof(listener_name) - 1) == 0;
+    return same ? Is::listener : Is::something_else;
+}
+
 class Directory {
   public:
     explicit Directory(const char* path) : stream_(opendir(path)) {}
@@ -247,11 +256,7 @@ int find_listener(pid_t process, pid_t thread, int from) {
     for (int number = descriptors.next(); number >= 0; number = descriptors.next()) {
         char link[120];
         std::snprintf(link, sizeof(link), "%s/%d", path.text, number);
-        char target[sizeof(listener_name) + 1];
-        const ssize_t length = readlink(link, target, sizeof(target));
-        const bool found = length == sizeof(listener_name) - 1 &&
-                           std::memcmp(target, listener_name, sizeof(listener_name) - 1) == 0;
-        if (found && number >= from && (lowest < 0 || number < lowest)) {
+        if (look_at(link) == Is::listener && number >= from && (lowest < 0 || number < lowest)) {
             lowest = number;
         }
     }
@@ -261,12 +266,7 @@ int find_listener(pid_t process, pid_t thread, int from) {
 Is look_at(const Descriptor& own) {
     char link[40];
     std::snprintf(link, sizeof(link), "/proc/self/fd/%d", own.get());
-    char target[sizeof(listener_name) + 1];
-    const ssize_t length = readlink(link, target, sizeof(target));
-    return length == sizeof(listener_name) - 1 &&
-                   std::memcmp(target, listener_name, sizeof(listener_name) - 1) == 0
-               ? Is::listener
-               : Is::something_else;
+    return look_at(link);
 }
 
 std::size_t read_descendants(pid_t process, pid_t (&descendants)[most_relatives]) {

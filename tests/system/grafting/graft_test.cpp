@@ -98,17 +98,16 @@ TEST_CASE("a signal under way to a thread in sigsuspend is not lost") {
     for (int round = 0; round < 8; ++round) {
         Victim victim({"sigsuspend"});
         Keeper keeper;
-        std::atomic<bool> over = false;
         int sent = 0;
         std::jthread sender([&](const std::stop_token& stop) {
-            while (!stop.stop_requested() && !over && sent < 100000) {
+            while (!stop.stop_requested() && sent < 100000) {
                 kill(victim.pid(), SIGUSR1);
                 ++sent;
                 std::this_thread::sleep_for(std::chrono::microseconds(200));
             }
         });
         const wire::GraftAnswer answer = graft(victim, keeper);
-        over = true;
+        sender.request_stop();
         sender.join();
         check_enforced(victim, keeper, answer);
         // It waits again: one more is handled, so none before has been taken for another.
@@ -285,7 +284,7 @@ TEST_CASE("an execve while it is grafted: filtered and answered for, or not filt
         const auto answer = await_answer(helper);
         REQUIRE(answer);
         CHECK(victim.hear() == "ready");
-        INFO("round " << round << ", outcome " << static_cast<int>(answer->outcome));
+        INFO("round " << round << ", outcome " << static_cast<int>(answer->outcome) << ", error " << answer->error << ", attempts " << answer->attempts);
         // The execve ends all other threads, the borrowed one too: its call then fails, and nothing has been
         // done.
         CHECK((answer->outcome == GraftOutcome::enforced || answer->outcome == GraftOutcome::failed));

@@ -8,6 +8,8 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "supervisor/compacted.h"
+
 using namespace gpcsup;
 using namespace gpcsup::supervisor;
 using grouping::GroupId;
@@ -66,16 +68,7 @@ TEST_CASE("a note is there for a successor, the newest, until it is forgotten or
     second.notes_.erase(root, "nobody");
 
     SECTION("and in a compacted journal") {
-        const std::string filler(1000, 'x');
-        for (int i = 0; i < 1200; ++i) {
-            second.chronicle_.note("unit-status", {{"text", filler}});
-        }
-        second.chronicle_.compact_when_grown();
-        KeeperLink init(base::Fd(second.init_.release()));
-        auto arrival = init.receive();
-        REQUIRE(arrival);
-        REQUIRE(arrival->has_value());
-        Life third(std::move((*arrival)->descriptor));
+        Life third(tests::compacted(second.chronicle_, std::move(second.init_)));
         CHECK(third.said(root, "cpuacct") == "7");
         CHECK(third.said(root, "other") == "nothing");
         CHECK(third.states_.size() == 1);

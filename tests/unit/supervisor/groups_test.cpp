@@ -13,6 +13,7 @@
 
 #include "controllers/fake_host.h"
 #include "controllers/lodger.h"
+#include "supervisor/compacted.h"
 #include "supervisor/live_tree.h"
 
 using namespace gpcsup;
@@ -134,16 +135,7 @@ TEST_CASE("whose rules a hierarchy keeps to is known to a successor, also after 
     };
     Life second(first.memory());
     check(second);
-    const std::string filler(1000, 'x');
-    for (int i = 0; i < 1200; ++i) {
-        second.chronicle_.note("unit-status", {{"text", filler}});
-    }
-    second.chronicle_.compact_when_grown();
-    KeeperLink init(base::Fd(second.init_.release()));
-    auto arrival = init.receive();
-    REQUIRE(arrival);
-    REQUIRE(arrival->has_value());
-    Life third(std::move((*arrival)->descriptor));
+    Life third(tests::compacted(second.chronicle_, std::move(second.init_)));
     check(third);
 }
 
@@ -205,17 +197,7 @@ TEST_CASE("groups with what they inherited are as they were for a successor") {
     Life second(first.memory());
     check(second);
     SECTION("also after the journal was compacted") {
-        const std::string filler(1000, 'x');
-        for (int i = 0; i < 1200; ++i) {
-            second.chronicle_.note("unit-status", {{"text", filler}});
-        }
-        // What gpc-init is asked to keep is the compacted journal.
-        second.chronicle_.compact_when_grown();
-        KeeperLink init(base::Fd(second.init_.release()));
-        auto arrival = init.receive();
-        REQUIRE(arrival);
-        REQUIRE(arrival->has_value());
-        Life third(std::move((*arrival)->descriptor));
+        Life third(tests::compacted(second.chronicle_, std::move(second.init_)));
         check(third);
     }
 }
