@@ -4,14 +4,19 @@
 //   f  fork and wait: "ok" or the errno      t  a thread: likewise      o  open a file: likewise
 //   w  what went wrong so far: "0" or a list     u  how often SIGUSR1 was handled     e  a turn of everybody
 //   x  a thread executes the program anew    q  ends
+//   X  likewise, and its execve waits for a page of its environment, to be had with "userfaultfd NUMBER
+//   ADDRESS"
 
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -290,6 +295,42 @@ void* execute_anew(void*) {
     _exit(127);
 }
 
+// An environment on a page that is not there until somebody fills it in: the execve that copies it waits.
+char* late_page = nullptr;
+int late_pages = -1;
+
+bool make_late_page() {
+    late_page =
+        static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    late_pages = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC));
+    uffdio_api version{UFFD_API, 0, 0};
+    uffdio_register area{{reinterpret_cast<std::uint64_t>(late_page), 4096}, UFFDIO_REGISTER_MODE_MISSING, 0};
+    return late_pages >= 0 && ioctl(late_pages, UFFDIO_API, &version) == 0 &&
+           ioctl(late_pages, UFFDIO_REGISTER, &area) == 0;
+}
+
+void* execute_late(void*) {
+    char* environment[] = {late_page, nullptr};
+    execve("/proc/self/exe", program, environment);
+    _exit(127);
+}
+
+const char* execute_until_it_waits() {
+    if (!make_late_page()) {
+        return text_of(errno);
+    }
+    pthread_t thread{};
+    uffd_msg fault{};
+    const int error = pthread_create(&thread, nullptr, execute_late, nullptr);
+    if (error != 0 || read(late_pages, &fault, sizeof(fault)) != sizeof(fault)) {
+        return text_of(error != 0 ? error : errno);
+    }
+    static char text[64];
+    std::snprintf(text, sizeof(text), "userfaultfd %d %llu", late_pages,
+                  static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(late_page)));
+    return text;
+}
+
 void say(const char* line) {
     char text[600];
     const int length = std::snprintf(text, sizeof(text), "%s\n", line);
@@ -332,6 +373,9 @@ void* obey(void*) {
                 if (pthread_create(&thread, nullptr, execute_anew, nullptr) != 0) {
                     say("no thread");
                 }
+                break;
+            case 'X':
+                say(execute_until_it_waits());
                 break;
             case 'q':
                 _exit(0);

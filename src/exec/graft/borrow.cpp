@@ -198,7 +198,8 @@ Loan Errands::go(const Trampoline& code) {
 
 // A stop of its process is not ours to obey: it is stopped again as it is released.
 Errands::Step Errands::next_call() {
-    while (steady_clock::now() < until_ && run_to_call(tid())) {
+    while (steady_clock::now() < until_) {
+        run_to_call(tid());  // fails only for one that has been killed as it stood: its end is told of
         const Stopping stopping = wait_for(tid(), until_);
         switch (stopping.stop) {
             case Stop::call:
@@ -209,6 +210,12 @@ Errands::Step Errands::next_call() {
                 // With its own registers the signal ends, or does not end, the call in which the thread was.
                 signal_ = stopping.signal;
                 return Step::aborted;
+            case Stop::exiting:
+                if (errand_.filter == Errand::Filter::set && job_.installed == Job::Installed::no) {
+                    job_.on_exiting(job_, tid());
+                }
+                release(tid(), 0);
+                return Step::lost;
             case Stop::ended:
             case Stop::late:
                 return Step::lost;
@@ -228,7 +235,11 @@ Errands::Step Errands::make_call(const Trampoline& code, long number) {
             return step;
         }
         user_regs_struct registers{};
-        if (!read_registers(tid(), registers) || static_cast<long>(registers.orig_rax) != number) {
+        if (!read_registers(tid(), registers)) {
+            next_call();  // which is its end
+            return Step::lost;
+        }
+        if (static_cast<long>(registers.orig_rax) != number) {
             return Step::lost;  // not where we have sent it: it finds back by itself, or was never sent
         }
         if (side == Side::behind) {
@@ -297,6 +308,8 @@ Loan Errands::finish(const Trampoline& code) {
     const Stopping last = wait_for(tid(), steady_clock::now() + most_patience);
     if (last.stop == Stop::interrupted || last.stop == Stop::signal) {
         put_back(code, last.signal);
+    } else if (last.stop == Stop::exiting) {
+        release(tid(), 0);
     }
     return Loan::done;
 }

@@ -31,6 +31,8 @@ struct Job {  // of a process; how far it has come
 
     // Called while the thread that has set the filter stands still; fetches the listener, and hands it over.
     void (*on_installed)(Job& job, pid_t thread, int number) = nullptr;
+    // Called while a thread that may have set it stands at its end, with all its descriptors.
+    void (*on_exiting)(Job& job, pid_t thread) = nullptr;
     void* owner = nullptr;
 };
 

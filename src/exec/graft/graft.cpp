@@ -55,6 +55,9 @@ class Graft {
         job_.on_installed = [](Job& job, pid_t thread, int number) {
             static_cast<Graft*>(job.owner)->installed(job, thread, number);
         };
+        job_.on_exiting = [](Job& job, pid_t thread) {
+            static_cast<Graft*>(job.owner)->exiting(job, thread);
+        };
     }
 
     wire::GraftAnswer run() {
@@ -73,6 +76,7 @@ class Graft {
     enum class Round { nothing, done, over };
     Round try_threads(Job& job, Rank worst, std::size_t count, GraftOutcome& outcome);
     void installed(Job& job, pid_t thread, int number);
+    void exiting(Job& job, pid_t thread);
     void fetch(pid_t thread, int number);
     GraftOutcome adopt(std::size_t count);
     GraftOutcome settle();
@@ -218,6 +222,15 @@ void Graft::installed(Job& job, pid_t thread, int number) {
     }
 }
 
+// An execve in another thread, or a SIGKILL, ends it before we were told that it has set the filter. If it
+// has, a process that goes on has nobody else to answer for it.
+void Graft::exiting(Job& job, pid_t thread) {
+    if (const int number = find_listener(request_.pid, thread); number >= 0) {
+        fetch(thread, number);
+    }
+    job.installed = listener_ ? Job::Installed::yes : Job::Installed::no;
+}
+
 // Its table of descriptors is shared with others, who may have put something else there: it is looked at
 // here.
 void Graft::fetch(pid_t thread, int number) {
@@ -286,10 +299,11 @@ int Graft::find_copy(pid_t process) {
 GraftOutcome Graft::close_copies(pid_t process) {
     int number = find_copy(process);
     for (int closed = 0; number >= 0 && closed < 4; ++closed) {
-        if (const GraftOutcome outcome = close_copy(process, number); outcome != GraftOutcome::enforced) {
-            return outcome;
+        const GraftOutcome outcome = close_copy(process, number);
+        number = find_copy(process);  // an execve may have closed it
+        if (outcome != GraftOutcome::enforced) {
+            break;
         }
-        number = find_copy(process);
     }
     return number >= 0 ? GraftOutcome::copy_left : GraftOutcome::enforced;
 }
@@ -300,6 +314,7 @@ GraftOutcome Graft::close_copy(pid_t process, int number) {
     job.filter = nullptr;
     job.mapping = process == request_.pid ? job_.mapping : no_mapping;
     job.close = number;
+    auto pause = pause_between;
     for (unsigned round = 0; steady_clock::now() < until_ && job.close >= 0; ++round) {
         const std::size_t count = read_threads(process, threads);
         for (std::size_t at = 0; at < count; ++at) {
@@ -318,7 +333,8 @@ GraftOutcome Graft::close_copy(pid_t process, int number) {
             break;
         }
         if (job.close >= 0) {
-            pause_until(std::min<Moment>(until_, steady_clock::now() + pause_between));
+            pause_until(std::min<Moment>(until_, steady_clock::now() + pause));
+            pause = std::min<std::chrono::milliseconds>(2 * pause, longest_pause);
         }
     }
     job_.attempts = job.attempts;

@@ -32,6 +32,9 @@ Stopping read_stop(int status) {
     if (status >> 16 == event_stop) {
         return {Stop::interrupted, 0};
     }
+    if (status >> 16 == PTRACE_EVENT_EXIT) {
+        return {Stop::exiting, 0};
+    }
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
         return {Stop::call, 0};
     }
@@ -81,7 +84,11 @@ void note_told(int) {
         if (thread <= 0) {
             break;
         }
-        told[told_count++] = {thread, status};
+        if (read_stop(status).stop == Stop::exiting) {
+            release(thread, 0);  // an execve may wait for it, and we for the execve
+        } else {
+            told[told_count++] = {thread, status};
+        }
     }
     errno = error;
 }
@@ -122,7 +129,8 @@ void prepare_waiting() {
 int seize(pid_t thread) {
     const sigset_t child = only_child();
     sigprocmask(SIG_UNBLOCK, &child, nullptr);
-    const int error = trace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD) == 0 ? 0 : errno;
+    const int error =
+        trace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXIT) == 0 ? 0 : errno;
     sigprocmask(SIG_BLOCK, &child, nullptr);
     return error;
 }

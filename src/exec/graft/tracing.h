@@ -17,6 +17,7 @@ enum class Stop {
     interrupted,  // by us, or with its process (SIGSTOP)
     call,         // before or behind a system call
     signal,       // about to be delivered
+    exiting,      // its descriptors are there still; until it is released, an execve that ends it waits
     ended,
     late,  // not in time: it is waited for no more, and released when it does stop
 };

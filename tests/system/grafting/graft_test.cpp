@@ -269,31 +269,3 @@ TEST_CASE("a stopped process is grafted and stays stopped") {
     kill(victim.pid(), SIGCONT);
     check_enforced(victim, keeper, answer);
 }
-
-TEST_CASE("an execve while it is grafted: filtered and answered for, or not filtered") {
-    if (!possible() || !is_root()) {
-        return;
-    }
-    int enforced = 0;
-    for (int round = 0; round < 12; ++round) {
-        Victim victim({"user", "futex"});
-        Keeper keeper;
-        Helper helper = start_graft(victim, keeper);
-        std::this_thread::sleep_for(std::chrono::microseconds(500 * round));
-        victim.tell('x');
-        const auto answer = await_answer(helper);
-        REQUIRE(answer);
-        CHECK(victim.hear() == "ready");
-        INFO("round " << round << ", outcome " << static_cast<int>(answer->outcome) << ", error " << answer->error << ", attempts " << answer->attempts);
-        // The execve ends all other threads, the borrowed one too: its call then fails, and nothing has been
-        // done.
-        CHECK((answer->outcome == GraftOutcome::enforced || answer->outcome == GraftOutcome::failed));
-        enforced += answer->outcome == GraftOutcome::enforced ? 1 : 0;
-        const bool filtered = filtered_threads(victim.pid()) > 0;
-        CHECK(filtered == (answer->outcome == GraftOutcome::enforced));
-        CHECK(victim.ask('f') == "ok");
-        CHECK((keeper.trapped() > 0) == filtered);
-        CHECK(victim.ask('w') == "0");
-    }
-    CHECK(enforced > 0);
-}
