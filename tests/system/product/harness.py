@@ -48,6 +48,19 @@ def stat_of(pid):
     return text[text.rindex(")") + 2:].split()
 
 
+def read_line(stream, seconds=20):
+    """A line of a pipe that nobody buffers, with a deadline."""
+    text = b""
+    while not text.endswith(b"\n"):
+        if not select.select([stream], [], [], seconds * SLOW)[0]:
+            raise AssertionError(f"no line within {seconds} s; so far {text!r}")
+        piece = os.read(stream.fileno(), 1)
+        if not piece:
+            raise AssertionError(f"the output ended: {text!r}")
+        text += piece
+    return text.decode().strip()
+
+
 def children_of(pid):
     found = []
     try:

@@ -4,13 +4,12 @@ import collections
 import json
 import os
 import pwd
-import select
 import signal
 import subprocess
 import unittest
 
 import harness
-from harness import BIN, Case, MISBEHAVE, children_of, needs_root, stat_of, status_field
+from harness import BIN, Case, MISBEHAVE, children_of, needs_root, read_line, stat_of, status_field
 from test_successor import without_connector
 
 SUPPORT = MISBEHAVE.parent
@@ -28,19 +27,6 @@ controllers = ["numtasks"]
 """
 SLEEPERS = '[service]\ncommand = ["sh", "-c", "for n in 1 2 3; do sleep 1000 & done; exec sleep 1001"]\n'
 IDLE = 'enabled = false\n[service]\ncommand = ["sleep", "1000"]\n'
-
-
-def line(stream, seconds=20):
-    """A line of a pipe, with a deadline."""
-    text = b""
-    while not text.endswith(b"\n"):
-        if not select.select([stream], [], [], seconds * harness.SLOW)[0]:
-            raise AssertionError(f"no line within {seconds} s; so far {text!r}")
-        piece = os.read(stream.fileno(), 1)
-        if not piece:
-            raise AssertionError(f"the output ended: {text!r}")
-        text += piece
-    return text.decode().strip()
 
 
 class Attaching(Case):
@@ -276,7 +262,7 @@ class Sampled(Case):
     def order(self, word, number):
         self.family.stdin.write(f"{word} {number}\n".encode())
         self.family.stdin.flush()
-        return line(self.family.stdout)
+        return read_line(self.family.stdout)
 
     def test_a_process_that_no_sweep_has_met_is_attached(self):
         supervisor = self.start()
@@ -373,7 +359,7 @@ class MovingAForker(Case):
         supervisor = self.supervise({}, CONFIG)
         brood = supervisor.popen("run", "--name", "brood", "-g", "compute:/a", "--", SUPPORT / "brood", self.kept,
                                  stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.assertEqual("going 0", line(brood.stdout))
+        self.assertEqual("going 0", read_line(brood.stdout))
         parent = supervisor.unit("brood")["pid"]
         masks, taken, seen = {"/a": "0", "/b": "1"}, [], collections.Counter()
         for _ in range(self.rounds):
@@ -383,7 +369,7 @@ class MovingAForker(Case):
             self.assertEqual(0, moved.returncode, moved.stderr)
             taken.append(json.loads(moved.stdout))
             os.kill(parent, signal.SIGUSR1)
-            forks = int(line(brood.stdout).removeprefix("paused "))
+            forks = int(read_line(brood.stdout).removeprefix("paused "))
             alive = {pid for pid in children_of(parent) if (stat_of(pid) or "X")[0] not in "ZX"} | {parent}
             rows = {row["pid"]: row["place"] for row in supervisor.json("ps", "brood")["processes"]}
             self.assertEqual(alive, set(rows), "nobody is nowhere, nobody is twice")
@@ -395,7 +381,7 @@ class MovingAForker(Case):
             groups = {row["group"]: row["processes"] for row in supervisor.json("group", "list", "compute")["groups"]}
             self.assertEqual(len(alive), groups["compute:/a"] + groups["compute:/b"])
             os.kill(parent, signal.SIGUSR1)
-            self.assertEqual(f"going {forks}", line(brood.stdout))
+            self.assertEqual(f"going {forks}", read_line(brood.stdout))
         self.assertGreater(forks, self.moves // 10, "it did fork meanwhile")
         print(f"{self.moves} moves beside {forks} forks: {sum(each['seconds'] for each in taken):.1f} s, median "
               f"{sorted(each['median_us'] for each in taken)[self.rounds // 2]:.0f} us a move; seen {dict(seen)}")

@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import Case, needs_root
+from harness import Case, needs_root, read_line
 
 OPENERS = pathlib.Path(os.environ.get("GPCSUP_SUPPORT", harness.BIN.parent / "tests/support")) / "openers"
 CONFIG = """
@@ -81,7 +81,7 @@ class CompatCase(Case):
         """A process of the group that has said its numbers and stays until its input is closed; what it said."""
         process = self.supervisor.popen("run", "-g", group, "--", *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(self.end, process)
-        return process, [int(word) for word in process.stdout.readline().split()]
+        return process, [int(word) for word in read_line(process.stdout).split()]
 
     def end(self, process):
         for stream in (process.stdin, process.stdout):

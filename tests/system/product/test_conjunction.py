@@ -10,7 +10,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import Case, descendants, status_field
+from harness import Case, descendants, read_line, status_field
 
 ARRANGEMENTS = (
     {"all": ("numtasks", "numfiles", "cpuset")},
@@ -92,7 +92,7 @@ class Conjunction(Case):
     def ask(self, *words):
         self.worker.stdin.write(json.dumps(words).encode() + b"\n")
         self.worker.stdin.flush()
-        return json.loads(self.worker.stdout.readline())
+        return json.loads(read_line(self.worker.stdout))
 
     def members(self, places):
         """Who is in each hierarchy's group, the same in all of them; first who has forked the others."""

@@ -8,7 +8,8 @@ import time
 import unittest
 
 import harness
-from harness import Case, Events, MISBEHAVE, ORDINARY, SLOW, children_of, command_name, needs_root, stat_of, wait_gone
+from harness import Case, Events, MISBEHAVE, ORDINARY, SLOW, children_of, command_name, needs_root, read_line, stat_of, \
+    wait_gone
 
 CONFIG = """
 [hierarchy.tenant]
@@ -241,7 +242,7 @@ class Freeze(Case):
         supervisor, events = self.begin()
         client = supervisor.popen("run", "--name", "headless", "-g", "tenant:/acme", "--", "python3", "-c", HEADLESS,
                                   stdout=subprocess.PIPE)
-        tid = int(client.stdout.readline())
+        tid = int(read_line(client.stdout))
         pid = supervisor.unit("headless")["pid"]
         deadline = time.monotonic() + 20 * SLOW
         while stat_of(pid)[0] != "Z":

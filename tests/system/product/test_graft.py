@@ -12,7 +12,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, MISBEHAVE, children_of, needs_root, status_field, threads_of
+from harness import Case, MISBEHAVE, children_of, needs_root, read_line, status_field, threads_of
 from test_services import ask_redis, free_port
 
 SUPPORT = MISBEHAVE.parent
@@ -132,17 +132,28 @@ class Enforced(Graft):
 
     @unittest.skipUnless((SUPPORT / "brood").exists(), "needs brood")
     def test_children_that_it_forks_meanwhile(self):
-        self.begin({"brood": service(SUPPORT / "brood", "8")})
+        self.begin({})
+        brood = self.supervisor.popen("run", "--name", "brood", "--", SUPPORT / "brood", 8, stdout=subprocess.PIPE,
+                                      stdin=subprocess.DEVNULL)
+        self.assertEqual("going 0", read_line(brood.stdout))
         pid = self.supervisor.unit("brood")["pid"]
         self.supervisor.gpcsup("attach", "--tree", pid, "tenant:/acme")
         self.assertEqual("grafted", self.grafted(pid)["event"])
-        # Those who were there before are its youngest no more, or are grafted as well; the others have been born with it.
-        before = [child for child in children_of(pid) if status_field(child, "Seccomp") == "0"]
-        for child in before:
-            self.assertTrue(status_field(child, "Seccomp") in ("2", None) or harness.wait_gone(child, 20))
-        for _ in range(20):
-            self.assertEqual(set(), {status_field(child, "Seccomp") for child in children_of(pid)} - {"2", None})
+        # While it pauses nobody is born and nobody dies, so /proc shows all of them. Who was there before is grafted as well,
+        # the others have been born with the filter.
+        os.kill(pid, signal.SIGUSR1)
+        forks = int(read_line(brood.stdout).removeprefix("paused "))
+        children = children_of(pid)
+        self.assertEqual(min(forks, 8), len(children))
+        for child in children:
+            if status_field(child, "Seccomp") == "0":
+                self.assertEqual("grafted", self.grafted(child)["event"])
+        self.assertEqual({"2"}, {status_field(child, "Seccomp") for child in children})
         self.assertEqual("enforced", self.enforcement("brood"))
+        rows = self.supervisor.json("ps", "brood")["processes"]
+        self.assertEqual({pid, *children}, {row["pid"] for row in rows})
+        os.kill(pid, signal.SIGUSR1)
+        self.assertEqual(f"going {forks}", read_line(brood.stdout))
 
     def test_many_at_once(self):
         self.begin({f"plain{number}": service("sleep", "100000") for number in range(12)})

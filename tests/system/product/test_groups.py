@@ -11,7 +11,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, Events, stat_of, status_field, wait_gone
+from harness import Case, Events, read_line, stat_of, status_field, wait_gone
 
 EMPTY = "[hierarchy.compute]\ncontrollers = [\"cpuset\"]\n"
 SLEEPER = '[service]\ncommand = ["sleep", "100000"]\n'
@@ -255,7 +255,7 @@ class Groups(GroupCase):
         self.run_gpcsup("set", "compute:/charlie", f"cpuset.cpus={cpu}")
         client = self.supervisor.popen("run", "-g", "compute:/charlie", "--", "sh", "-c",
                                        "sleep 100000 & echo $$ $!; wait", stdout=subprocess.PIPE)
-        shell, child = map(int, client.stdout.readline().split())
+        shell, child = map(int, read_line(client.stdout).split())
         rows = {row["pid"]: row for row in self.supervisor.json("ps", "compute:/charlie")["processes"]}
         self.assertEqual({shell, child}, set(rows))
         for pid, row in rows.items():

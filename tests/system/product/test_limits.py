@@ -10,7 +10,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, MISBEHAVE, needs_root
+from harness import Case, MISBEHAVE, needs_root, read_line
 
 CONFIG = """
 [hierarchy.compute]
@@ -294,7 +294,7 @@ class Shares(Case):
         process = self.supervisor.popen("run", "-g", group, "--", "/usr/bin/python3", "-c", FILL,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(self.end, process)
-        return process, int(process.stdout.readline())
+        return process, int(read_line(process.stdout, 60))
 
     def end(self, process):
         for stream in (process.stdin, process.stdout):

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 import harness
-from harness import BIN, Case, Events, MISBEHAVE, needs_root, status_field, threads_of
+from harness import BIN, Case, Events, MISBEHAVE, needs_root, read_line, status_field, threads_of
 
 MOVER = MISBEHAVE.parent / "mover"
 KILLS = int(os.environ.get("GPCSUP_KILLS", "12"))
@@ -80,15 +80,7 @@ class Worker:
         self.pid = int(self.line())
 
     def line(self, seconds=20):
-        text = b""
-        while not text.endswith(b"\n"):
-            if not select.select([self.process.stdout], [], [], seconds * harness.SLOW)[0]:
-                raise AssertionError(f"no line within {seconds} s; so far {text!r}")
-            piece = os.read(self.process.stdout.fileno(), 1)
-            if not piece:
-                raise AssertionError(f"the output ended: {text!r}")
-            text += piece
-        return text.decode().strip()
+        return read_line(self.process.stdout, seconds)
 
     def tell(self, name, verb):
         self.process.stdin.write(f"{name} {verb}\n".encode())
