@@ -309,11 +309,11 @@ void Responder::judge_full(std::uint32_t slot, Listener& listener, std::uint32_t
         return;
     }
     Look& look = looks_[slot];
-    if (look.asked == 0) {
-        if (now >= look.at) {
-            ask(slot, row, look.at == 0 ? pending.since_ns.load() : now);
+    if (look.asked == 0) {  // it was delayed until look.at, or a predecessor has parked it
+        if (now < look.at) {
+            return;
         }
-        return;
+        look.asked = look.at == 0 ? pending.since_ns.load() : now;
     }
     if (table_->budgets[row].recounted.load() < look.asked) {
         ask(slot, row, look.asked);  // perhaps another level than last time

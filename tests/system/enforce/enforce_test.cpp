@@ -256,6 +256,31 @@ TEST_CASE("gpc-enforce is killed a hundred times under a fork bomb, which never 
     reap_everything();
 }
 
+TEST_CASE("gpc-enforce dies between the count that a request waits for and its answer") {
+    Stage stage;
+    stage.limit(2, 1);
+    Service service = stage.start(forker("fork", 1), 2, {TrapClass::task});
+    stage.pause_supervisor();
+    Stage::go(service);
+    const bool parked = stage.received_settles(1, 10s);
+    stage.stop_enforcer();
+    stage.resume_supervisor();
+    REQUIRE(parked);
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    while (stage.recounts() == 0 && std::chrono::steady_clock::now() < until) {
+        std::this_thread::yield();
+    }
+    stage.pause_supervisor();  // when it has counted
+    stage.resume_supervisor();
+    REQUIRE(stage.recounts() > 0);
+    stage.swallow_answer();
+    stage.kill_enforcer();
+    // Nobody else asks for anything, so nothing but this request itself wakes the successor up.
+    REQUIRE(readable(service.output.get(), 20s));
+    CHECK(score_of(read_all(service.output)).refused == 1);
+    wait_for_end(service.started);
+}
+
 TEST_CASE("while gpcsupd is away the edge waits and nothing fails") {
     Stage stage;
     stage.limit(2, 2);

@@ -336,6 +336,14 @@ std::size_t Stage::refusals() {
     return refusals_;
 }
 
+void Stage::swallow_answer() {
+    drain(enforce_wakeup_);
+}
+
+void Stage::stop_enforcer() {
+    syscall(SYS_pidfd_send_signal, enforcer_.get(), SIGSTOP, nullptr, 0);
+}
+
 void Stage::kill_enforcer() {
     const std::lock_guard lock(mutex_);
     syscall(SYS_pidfd_send_signal, enforcer_.get(), SIGKILL, nullptr, 0);

@@ -112,6 +112,9 @@ class Stage final : public launch::AffinityRules, public launch::PolicyRules {
     std::uint64_t failcnt(launch::GroupKey group);
     std::size_t refusals();  // records read so far
     void kill_enforcer();
+    void stop_enforcer();  // until it is killed; while the supervisor is paused
+    // What gpcsupd has told gpc-enforce is heard and forgotten, as by one that is killed at that moment.
+    void swallow_answer();
     void deliver_table_of_another_version();
     [[nodiscard]] bool fifo() const { return client_->table().scheduling.load() == 1; }
     [[nodiscard]] std::uint64_t received() const { return client_->table().received.load(); }
