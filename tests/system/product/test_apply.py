@@ -323,7 +323,7 @@ cpuset.cpus = "4000"
                   {f"tenant:{path}" for path in many}]
         cut = 0
         current = 0
-        for round_ in range(int(os.environ.get("GPCSUP_KILLS", "40"))):
+        for round_ in range(int(os.environ.get("GPCSUP_KILLS", 40 // harness.SLOW))):
             self.write(supervisor, files[1 - current])
             applying = supervisor.popen("apply", "-q", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             pid = supervisor.helper("gpcsupd")
