@@ -92,6 +92,18 @@ void Grafts::moved(Process& process) {
     }
 }
 
+// Whoever has been asked before stays as it is: a filter traps for good what it traps, and why one could not
+// be had is tried anew only where somebody attaches the process.
+void Grafts::limits_set(grouping::GroupId group) {
+    parts_.census.table().for_each_member_below(group, [this](Process& process) {
+        const bool asked = process.graft != 0 || grafts_.contains(process.id());
+        if (!asked && !process.has(processes::process_helper) && is_limited(process) &&
+            !filtered_at_start_(process)) {
+            want(process);
+        }
+    });
+}
+
 bool Grafts::is_limited(const Process& process) const {
     return !parts_.controllers.required(parts_.census.table().places(process)).empty();
 }

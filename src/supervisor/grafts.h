@@ -1,8 +1,8 @@
 #pragma once
-// Processes that run without a filter and are moved to where one is needed: gpc-graft gives them one, a few
-// at a time, each journalled before it is begun and ended by a successor. What has been forked meanwhile is
-// looked at and grafted as well. Why a process cannot be grafted is kept for whoever asks. How it is done,
-// gpc-graft knows.
+// Processes that run without a filter where one is needed: they were moved there, or a limit was set where
+// they are. gpc-graft gives them one, a few at a time, each journalled before it is begun and ended by a
+// successor. What has been forked meanwhile is looked at and grafted as well. Why a process cannot be grafted
+// is kept for whoever asks. How it is done, gpc-graft knows.
 
 #include <deque>
 #include <functional>
@@ -41,7 +41,8 @@ class Grafts final : public LaterFilters {
     void resume();  // when the processes are known
 
     // --- news ---
-    void moved(processes::Process& process);  // after a placement
+    void moved(processes::Process& process);   // after a placement
+    void limits_set(grouping::GroupId group);  // after a setting of the group: who is there, or below
     void forked(const processes::Process& parent, processes::Process& child);
     void orphaned(processes::Process& process);
     void exited(const processes::Process& process);

@@ -238,6 +238,9 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
     if (done) {
         write_settings(group, "group-set");
         write_group(group, "");  // group.auto_remove may be among them
+        if (set_) {
+            set_(group);
+        }
         if (changed_) {
             changed_();
         }

@@ -43,6 +43,8 @@ class Groups final : public grouping::PlacementLog {
     // Called after every removal, which may be what a removal of a group above waits for, and every setting,
     // by which an empty group may have to go.
     void on_change(std::function<void()> call) { changed_ = std::move(call); }
+    // Called after every setting that was made.
+    void on_set(std::function<void(grouping::GroupId)> call) { set_ = std::move(call); }
     base::Result<> rename(grouping::GroupId group, std::string_view name);
     base::Result<> set(grouping::GroupId group, std::span<const controllers::SettingText> settings);
     // A unit's own group below `parent`; an existing one is used.
@@ -88,6 +90,7 @@ class Groups final : public grouping::PlacementLog {
     Chronicle& chronicle_;
     std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
     std::function<void()> changed_;
+    std::function<void(grouping::GroupId)> set_;
     std::function<void(grouping::HierarchyId)> hierarchy_created_;
 };
 

@@ -239,6 +239,7 @@ base::Result<> Supervisor::restore_groups() {
         return opened;
     }
     groups_->on_change([this] { groups_changed_ = true; });
+    groups_->on_set([this](GroupId group) { grafts_->limits_set(group); });
     host_->on_hold_dropped([this] { groups_changed_ = true; });
     forest_.set_member_lister([this](GroupId group, std::size_t most) {
         std::vector<int> pids;

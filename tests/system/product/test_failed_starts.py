@@ -7,7 +7,7 @@ import unittest
 
 import harness
 import journal_file
-from harness import Case, Events, ORDINARY
+from harness import Case, Events, ORDINARY, status_field
 
 UNITS = {
     "lost": 'enabled = false\n[service]\ncommand = ["true"]\nuser = "nobody-of-that-name"\n[limits]\nnumtasks.limit = 5\n',
@@ -68,15 +68,26 @@ class Status(Case):
         supervisor.gpcsup("apply")
         supervisor.gpcsup("restart", "steady")
         self.assertFalse("launch/steady" in journal_file.states(supervisor))
+        pid = supervisor.unit("steady")["pid"]
+        self.assertEqual("0", status_field(pid, "Seccomp"))
+        events = Events(supervisor)
+        self.addCleanup(events.close)
         supervisor.gpcsup("set", "tenant:/", "numtasks.limit=100")
-        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["numtasks"])
+        events.wait_for(lambda event: event["event"] in ("grafted", "graft-refused") and event["pid"] == pid)
+        # It has got one since, if ptrace is permitted here.
+        word = "enforced" if status_field(pid, "Seccomp") == "2" else "observed"
+        self.assertIn(word, supervisor.unit("steady")["enforcement"]["numtasks"])
         journal_file.replace_with(supervisor, {})
-        self.assertIn("observed", supervisor.unit("steady")["enforcement"]["numtasks"])
+        self.assertIn(word, supervisor.unit("steady")["enforcement"]["numtasks"])
 
     def test_a_reload_makes_nothing_enforced(self):
-        supervisor = self.supervise(UNITS)
+        """An ordinary user's process that has not promised no_new_privs cannot be given a filter while it runs."""
+        supervisor = self.supervise(UNITS, user=ORDINARY if os.getuid() == 0 else None)
+        events = Events(supervisor)
+        self.addCleanup(events.close)
         supervisor.gpcsup("start", "steady")
         supervisor.gpcsup("set", "compute:/batch", "cpuset.cpus=0")
+        events.wait_for(lambda event: event["event"] == "graft-refused")
         self.assertIn("observed", supervisor.unit("steady")["enforcement"]["cpuset"])
         supervisor.gpcsup("reload", "steady")
         self.assertIn("observed", supervisor.unit("steady")["enforcement"]["cpuset"])

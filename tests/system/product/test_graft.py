@@ -1,5 +1,6 @@
 """Processes that run without a filter and are attached to a limited group: from then on the limit is enforced."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -26,6 +28,7 @@ controllers = ["numtasks"]
 numtasks.limit = 64
 [hierarchy.tenant.group."/other"]
 numtasks.limit = 80
+[hierarchy.tenant.group."/open/below"]
 """
 
 
@@ -43,6 +46,51 @@ def may_trace():
 def service(*command, extra=""):
     words = ", ".join(f'"{word}"' for word in command)
     return f"enabled = true\n[service]\ncommand = [{words}]\n{extra}\n"
+
+
+def ask(connection, question):
+    """The answer of one line."""
+    connection.sendall(question)
+    answer = b""
+    while not answer.endswith(b"\n"):
+        piece = connection.recv(64)
+        if not piece:
+            return answer + b" and then the connection ended"
+        answer += piece
+    return answer
+
+
+class Asking:
+    """Asks the same over and over, on one connection, until its block ends; what else than this was answered."""
+
+    def __init__(self, port, question, answer):
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20 * harness.SLOW)
+        self.question, self.answer = question, answer
+        self.asked, self.wrong = 0, []
+        self.over, self.begun = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.go_on)
+
+    def go_on(self):
+        while not self.over.is_set() and not self.wrong:
+            try:
+                answer = ask(self.connection, self.question)
+            except OSError as error:
+                answer = str(error)
+            if answer != self.answer:
+                self.wrong.append(answer)
+            self.asked += 1
+            self.begun.set()
+        self.begun.set()
+
+    def __enter__(self):
+        self.thread.start()
+        self.begun.wait()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.connection.close()
 
 
 @unittest.skipUnless(may_trace(), "ptrace is not permitted here")
@@ -84,6 +132,29 @@ class Enforced(Graft):
         row = next(row for row in self.supervisor.json("ps", "plain")["processes"] if row["pid"] == pid)
         self.assertEqual({"numtasks": "enforced"}, row["enforcement"])
 
+    def test_a_limit_that_is_set_where_it_runs(self):
+        place = '[place]\ntenant = "/open/below"'
+        self.begin({"set": service(GRAFTEE, "nanosleep", "alone", extra=place)})
+        self.assertEqual((None, {"0"}), (self.enforcement("set"), set(self.filtered(self.supervisor.unit("set")["pid"]))))
+        self.supervisor.gpcsup("set", "tenant:/open", "numtasks.forkrate=10/1s")
+        self.check_enforced("set")
+        self.supervisor.gpcsup("set", "tenant:/open", "numtasks.forkrate=max")
+        self.assertIsNone(self.enforcement("set"))
+        # By a file, too; and whoever has a filter keeps it.
+        self.supervisor.write_unit("applied", service("sleep", "100000", extra=place))
+        self.supervisor.gpcsup("apply")
+        self.supervisor.gpcsup("start", "applied")
+        self.assertIsNone(self.enforcement("applied"))
+        (self.supervisor.directory / "gpcsup.toml").write_text(CONFIG + "numtasks.limit = 50\n")
+        self.supervisor.gpcsup("apply")
+        self.check_enforced("applied")
+        self.assertEqual("enforced", self.enforcement("set"))
+
+    def check_enforced(self, unit):
+        pid = self.supervisor.unit(unit)["pid"]
+        self.assertEqual("grafted", self.grafted(pid)["event"])
+        self.assertEqual(("enforced", {"2"}), (self.enforcement(unit), set(self.filtered(pid))))
+
     @unittest.skipUnless(shutil.which("redis-server") and shutil.which("redis-benchmark"), "needs redis")
     def test_redis_under_load(self):
         port = free_port()
@@ -97,26 +168,12 @@ class Enforced(Graft):
         load = subprocess.Popen(["redis-benchmark", "-p", str(port), "-c", "20", "-n", "50000", "-t", "set,get", "-q"],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(load.kill)
-        over, wrong, asked = threading.Event(), [], [0]
-
-        def ask_on():
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-                while not over.is_set():
-                    connection.sendall(b"PING\r\n")
-                    answer = connection.recv(64)
-                    asked[0] += 1
-                    if answer != b"+PONG\r\n":
-                        wrong.append(answer)
-        asking = threading.Thread(target=ask_on)
-        asking.start()
-        try:
+        with Asking(port, b"PING\r\n", b"+PONG\r\n") as asking:
             event = self.attach("cache")
-        finally:
-            over.set()
-            asking.join()
         self.assertEqual("grafted", event["event"], event)
+        self.assertEqual(([], True), (asking.wrong, asking.asked > 0))
         output = load.communicate(timeout=200 * harness.SLOW)[0]
-        self.assertEqual((0, [], True), (load.returncode, wrong, asked[0] > 0), output)
+        self.assertEqual(0, load.returncode, output)
         self.assertNotIn("Error", output)
         self.assertEqual("enforced", self.enforcement("cache"))
         self.assertEqual({"2"}, set(self.filtered(pid)))
@@ -129,6 +186,35 @@ class Enforced(Graft):
         self.supervisor.gpcsup("attach", "cache", "tenant:/other")
         self.assertEqual("enforced", self.enforcement("cache"))
         self.assertIn("started", ask_redis(port, "BGSAVE"))
+
+    @unittest.skipUnless(shutil.which("javac") and shutil.which("java"), "needs a JDK")
+    def test_java_under_load(self):
+        place = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-java-"))
+        self.addCleanup(shutil.rmtree, place)
+        subprocess.run(["javac", "-d", place, pathlib.Path(__file__).with_name("Echo.java")], check=True,
+                       timeout=100 * harness.SLOW)
+        place.chmod(0o755)
+        port = free_port()
+        self.begin({})
+        server = self.supervisor.popen("run", "--name", "echo", "--", "/usr/bin/java", "-Xmx64m", "-cp", place, "Echo", port,
+                                       stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.assertEqual("ready", read_line(server.stdout, 60))
+        pid = self.supervisor.unit("echo")["pid"]
+        self.assertGreater(len(threads_of(pid)), 10)
+        with contextlib.ExitStack() as stack:
+            asking = [stack.enter_context(Asking(port, b"%d\n" % number, b"%d\n" % number)) for number in range(8)]
+            event = self.attach("echo")
+        self.assertEqual("grafted", event["event"], event)
+        self.assertEqual([([], True)] * 8, [(each.wrong, each.asked > 0) for each in asking])
+        self.assertEqual("enforced", self.enforcement("echo"))
+        self.assertEqual({"2"}, set(self.filtered(pid)))
+        with socket.create_connection(("127.0.0.1", port), timeout=20 * harness.SLOW) as connection:
+            self.assertEqual(b"exit 0\n", ask(connection, b"run\n"))
+            current = self.supervisor.json("get", "tenant:/acme")["attributes"]["numtasks.current"]
+            self.supervisor.gpcsup("set", "tenant:/acme", f"numtasks.limit={current}")
+            self.assertEqual(b"refused\n", ask(connection, b"run\n"))
+            self.supervisor.gpcsup("set", "tenant:/acme", "numtasks.limit=max")
+            self.assertEqual(b"exit 0\n", ask(connection, b"run\n"))
 
     @unittest.skipUnless((SUPPORT / "brood").exists(), "needs brood")
     def test_children_that_it_forks_meanwhile(self):
