@@ -309,10 +309,7 @@ void Responder::judge_full(std::uint32_t slot, Listener& listener, std::uint32_t
         return;
     }
     Look& look = looks_[slot];
-    if (look.asked == 0) {  // it was delayed until look.at, or a predecessor has parked it
-        if (now < look.at) {
-            return;
-        }
+    if (look.asked == 0) {  // it was delayed until now, or a predecessor has parked it
         look.asked = look.at == 0 ? pending.since_ns.load() : now;
     }
     if (table_->budgets[row].recounted.load() < look.asked) {

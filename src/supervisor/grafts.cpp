@@ -92,8 +92,8 @@ void Grafts::moved(Process& process) {
     }
 }
 
-// Whoever has been asked before stays as it is: a filter traps for good what it traps, and why one could not
-// be had is tried anew only where somebody attaches the process.
+// Whoever has been asked before stays as it is: a filter traps for good what it traps, and where none could
+// be had it is tried anew when somebody attaches the process.
 void Grafts::limits_set(grouping::GroupId group) {
     parts_.census.table().for_each_member_below(group, [this](Process& process) {
         const bool asked = process.graft != 0 || grafts_.contains(process.id());
@@ -111,7 +111,14 @@ bool Grafts::is_limited(const Process& process) const {
 // Forked before its parent's filter was there, and perhaps heard of only now.
 void Grafts::forked(const Process& parent, Process& child) {
     if (const Graft* graft = find(parent.graft)) {
-        look_at_child(*graft, child);
+        return look_at_child(*graft, child);
+    }
+    // Its parent waits for a filter, and may have ended before its turn comes. Of one that was refused the
+    // children would be, too.
+    const auto at = grafts_.find(parent.id());
+    if (at != grafts_.end() && (at->second.state == State::waiting || at->second.state == State::running) &&
+        is_limited(child) && filter_of(child.pid) == Filter::none) {
+        want(child);
     }
 }
 
@@ -127,7 +134,8 @@ void Grafts::exited(const Process& process) {
 }
 
 void Grafts::look_at_child(const Graft& graft, Process& child) {
-    if (child.has(processes::process_dead) || child.graft != 0) {
+    // Who was asked itself has its own answer: a filter of its own, it may be.
+    if (child.has(processes::process_dead) || child.graft != 0 || grafts_.contains(child.id())) {
         return;
     }
     const Filter filter = filter_of(child.pid);
@@ -366,6 +374,10 @@ void Grafts::take(Graft& graft, const wire::GraftAnswer& answer) {
         case GraftOutcome::not_handed_over:
             return try_again(graft, reason_of(answer));
         default:
+            if (graft.mode == wire::GraftMode::recover &&
+                parts_.enforcer.listened(graft.key) == Listened::yes) {
+                return enforced(graft, answer);  // the attempt before this one came to the end
+            }
             parts_.enforcer.drop(graft.key);
             graft.key = 0;
             return refuse(graft, reason_of(answer));
@@ -376,7 +388,6 @@ void Grafts::enforced(Graft& graft, const wire::GraftAnswer& answer) {
     graft.state = State::done;
     graft.number = free_number();
     numbers_[graft.number] = graft.process;
-    write(graft);
     Process* process = parts_.census.table().find(graft.process);
     if (process != nullptr) {
         process->graft = graft.number;
@@ -391,17 +402,19 @@ void Grafts::enforced(Graft& graft, const wire::GraftAnswer& answer) {
     if (!graft.reason.empty()) {
         body["reason"] = graft.reason;
     }
+    // In this order: killed in between, a successor tells it once more, and it is not lost.
     parts_.chronicle.note("grafted", body);
+    write(graft);
     let_in_.push_back(graft.process);
 }
 
 void Grafts::refuse(Graft& graft, std::string reason) {
     graft.state = State::refused;
     graft.reason = std::move(reason);
-    write(graft);
     parts_.chronicle.note(
         "graft-refused",
         {{"pid", graft.process.pid}, {"start", graft.process.start_time}, {"reason", graft.reason}});
+    write(graft);
 }
 
 void Grafts::try_again(Graft& graft, const std::string& why) {

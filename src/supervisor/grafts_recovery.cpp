@@ -139,9 +139,8 @@ void Grafts::resume() {
         forget(grafts_.find(process));
     }
     place_domains();
-    for (const grouping::Hierarchy* hierarchy : parts_.forest.hierarchies()) {
-        limits_set(hierarchy->root);  // a predecessor was killed between a setting and what follows from it
-    }
+    // A predecessor was killed between a setting and what follows from it. Everybody is in every hierarchy.
+    limits_set(parts_.forest.hierarchies().front()->root);
     if (!queue_.empty() || !let_in_.empty()) {
         parts_.loop.arm(timer_, monotonic_now_ns());
     }

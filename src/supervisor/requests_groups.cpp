@@ -148,6 +148,7 @@ base::Result<> Requests::set(const Caller& caller, Text group,
     auto done = own_.controllers_->parse(*found, texts);
     const Stage stage = done ? Stage::carried_out : Stage::understood;
     if (done) {
+        own_.census_->take_news();  // whoever comes under a limit is known
         done = own_.groups_->set(*found, texts);
     }
     if (!done) {

@@ -240,6 +240,7 @@ Errands::Step Errands::make_call(const Trampoline& code, long number) {
             return Step::lost;
         }
         if (static_cast<long>(registers.orig_rax) != number) {
+            release(tid(), 0);
             return Step::lost;  // not where we have sent it: it finds back by itself, or was never sent
         }
         if (side == Side::behind) {

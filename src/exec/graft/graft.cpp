@@ -217,7 +217,8 @@ GraftOutcome Graft::why_not_set() {
 // The thread stands still, and every call that the filter traps waits, until gpc-enforce has the listener.
 void Graft::installed(Job& job, pid_t thread, int number) {
     fetch(thread, number);
-    if (listener_ && compare(thread, number, listener_) == Copy::yes) {
+    // While gpc-init does not have it, the process's own copy is what keeps its calls from failing.
+    if (listener_ && handover_error_ == 0 && compare(thread, number, listener_) == Copy::yes) {
         job.close = number;
     }
 }

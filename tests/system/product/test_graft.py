@@ -260,6 +260,22 @@ class Observed(Graft):
         self.assertEqual("graft-refused", self.attach("own")["event"])
         self.assertEqual("observed: it has a seccomp filter of its own", self.enforcement("own"))
 
+    def test_a_descendant_with_a_filter_of_its_own(self):
+        """Its parent is given one: the descendant's is not taken for that."""
+        place = '[place]\ntenant = "/open/below"'
+        self.begin({"both": service("sh", "-c", f"{GRAFTEE} filtered alone & exec sleep 100000", extra=place)})
+        parent = self.supervisor.unit("both")["pid"]
+        self.eventually(lambda: any("2" in self.filtered(pid) for pid in children_of(parent)), 20, self.events, "it has its filter")
+        child = children_of(parent)[0]
+        self.supervisor.gpcsup("set", "tenant:/open", "numtasks.limit=50")
+        seen = {}
+        while set(seen) != {parent, child}:
+            event = self.events.wait_for(lambda event: event["event"] in ("grafted", "graft-refused"))
+            seen[event["pid"]] = event["event"]
+        self.assertEqual({parent: "grafted", child: "graft-refused"}, seen)
+        words = {row["pid"]: row["enforcement"]["numtasks"] for row in self.supervisor.json("ps", "both")["processes"]}
+        self.assertEqual({parent: "enforced", child: "observed: it has a seccomp filter of its own"}, words)
+
     def test_a_debugger_is_not_disturbed(self):
         self.begin({"traced": service("sleep", "100000")})
         pid = self.supervisor.unit("traced")["pid"]
