@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <unordered_map>
 
 #include "supervisor/error_text.h"
 #include "sys/pidfd.h"
@@ -95,10 +96,16 @@ void Grafts::moved(Process& process) {
 // Whoever has been asked before stays as it is: a filter traps for good what it traps, and where none could
 // be had it is tried anew when somebody attaches the process.
 void Grafts::limits_set(grouping::GroupId group) {
-    parts_.census.table().for_each_member_below(group, [this](Process& process) {
-        const bool asked = process.graft != 0 || grafts_.contains(process.id());
-        if (!asked && !process.has(processes::process_helper) && is_limited(process) &&
-            !filtered_at_start_(process)) {
+    std::unordered_map<std::uint32_t, bool> limited;  // by membership: there are few, with many processes
+    parts_.census.table().for_each_member_below(group, [&](Process& process) {
+        if (process.graft != 0 || process.has(processes::process_helper)) {
+            return;
+        }
+        const auto [at, is_new] = limited.try_emplace(process.membership.value, false);
+        if (is_new) {
+            at->second = is_limited(process);
+        }
+        if (at->second && !grafts_.contains(process.id()) && !filtered_at_start_(process)) {
             want(process);
         }
     });

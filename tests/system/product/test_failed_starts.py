@@ -109,8 +109,9 @@ class CutOff(Case):
         supervisor.gpcsup("start", "steady")
         pid = supervisor.unit("steady")["pid"]
         journal = journal_file.kept(supervisor, "gpcsup-journal").read_bytes()
-        intent, launching = next((sequence, body) for _, sequence, _, key, body in journal_file.records(journal)
-                                 if key == "unit/steady" and struct.pack("<Q", sequence) in body)
+        # What was written last with its own number in it: the intent to start, and not one that was given up for it.
+        intent, launching = [(sequence, body) for _, sequence, _, key, body in journal_file.records(journal)
+                             if key == "unit/steady" and struct.pack("<Q", sequence) in body][-1]
 
         def leave_behind():
             with open(journal_file.kept(supervisor, "gpcsup-start-slots"), "r+b") as slots:
