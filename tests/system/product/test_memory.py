@@ -75,7 +75,7 @@ class Memory(Case):
     def test_a_reader_that_is_killed_is_another_one_next_time(self):
         supervisor = self.supervise(UNITS, CONFIG)
         supervisor.gpcsup("start", "crowd")
-        self.assertGreater(self.figures(supervisor, "tenant:/acme")["rss"], 0)
+        self.all_figures(supervisor, "tenant:/acme")
         readers = [pid for pid in children_of(supervisor.helper("gpcsupd")) if command_name(pid) == "gpc-reader"]
         self.assertTrue(readers)
         for pid in readers:
@@ -121,8 +121,10 @@ class NotOursToSee(Case):
         while (status_field(pid, "Uid") or "0").split()[0] != "0" or command_name(pid) != "sleep":
             self.assertLess(time.monotonic(), deadline, "setpriv did not become root: is the directory mounted nosuid?")
             select.select([], [], [], 0.05)
-        got = supervisor.json("get", "tenant:/acme")["attributes"]
-        self.assertGreater(got["memory.rss"], 0)
+        # On a busy machine the reader may not be through in its time. A sample is good for 100 ms.
+        while (got := supervisor.json("get", "tenant:/acme")["attributes"])["memory.rss"] == 0:
+            self.assertLess(time.monotonic(), deadline, got)
+            select.select([], [], [], 0.15)
         self.assertEqual((got["memory.rss"], got["memory.rss"], 0),
                          (got["memory.pss"], got["memory.estimated"], got["memory.unread"]))
 
