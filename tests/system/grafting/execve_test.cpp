@@ -22,14 +22,6 @@ using wire::GraftOutcome;
 
 namespace {
 
-bool possible() {
-    if (!may_trace() || geteuid() != 0) {
-        WARN("skipped: ptrace is not permitted here, or not root");
-        return false;
-    }
-    return true;
-}
-
 // Where an execve of the victim waits.
 class LatePage {
   public:

@@ -20,18 +20,6 @@ using wire::GraftOutcome;
 
 namespace {
 
-bool possible() {
-    static const bool may = may_trace();
-    if (!may) {
-        WARN("skipped: ptrace is not permitted here");
-    }
-    return may;
-}
-
-bool is_root() {
-    return geteuid() == 0;
-}
-
 // All threads have the filter, it is answered for, and nobody has noticed anything.
 void check_enforced(Victim& victim, Keeper& keeper, const wire::GraftAnswer& answer) {
     INFO("outcome " << static_cast<int>(answer.outcome) << ", errno " << answer.error << ", threads stopped "
@@ -60,7 +48,7 @@ void check_untouched(Victim& victim, const Keeper& keeper) {
 }
 
 void check_roles(std::vector<std::string> roles, Filter filter = Filter::tasks) {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim(std::move(roles));
@@ -92,7 +80,7 @@ TEST_CASE("the filter of all open files is larger than a page") {
 }
 
 TEST_CASE("a signal under way to a thread in sigsuspend is not lost") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     for (int round = 0; round < 8; ++round) {
@@ -123,7 +111,7 @@ TEST_CASE("a signal under way to a thread in sigsuspend is not lost") {
 }
 
 TEST_CASE("a thread with a filter of its own beside a clean leader: the process is left alone") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim({"filtered", "user"});
@@ -137,7 +125,7 @@ TEST_CASE("a thread with a filter of its own beside a clean leader: the process 
 }
 
 TEST_CASE("the promise no_new_privs of one thread does not spread") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim({"promise", "nanosleep"});
@@ -152,7 +140,7 @@ TEST_CASE("the promise no_new_privs of one thread does not spread") {
 }
 
 TEST_CASE("without privileges all threads must have promised no_new_privs") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     constexpr uid_t nobody = 65534;
@@ -169,7 +157,7 @@ TEST_CASE("without privileges all threads must have promised no_new_privs") {
 }
 
 TEST_CASE("what a debugger traces is not disturbed") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim({"user"});
@@ -185,7 +173,7 @@ TEST_CASE("what a debugger traces is not disturbed") {
 }
 
 TEST_CASE("a 32-bit program is known by its file") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     // One segment that is the whole file: pause(), again and again.
@@ -219,7 +207,7 @@ TEST_CASE("a 32-bit program is known by its file") {
 }
 
 TEST_CASE("a leader that has ended leaves threads to be borrowed") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim({"nanosleep", "leader-ends"});
@@ -243,7 +231,7 @@ TEST_CASE("a thread with descriptors of its own") {
 }
 
 TEST_CASE("a stopped process is grafted and stays stopped") {
-    if (!possible() || !is_root()) {
+    if (!possible()) {
         return;
     }
     Victim victim({"user", "nanosleep"});

@@ -40,6 +40,19 @@ bool is_fork(int call) {
     return call == SYS_clone || call == SYS_fork || call == SYS_vfork;
 }
 
+// Of our own children.
+bool may_trace() {
+    const pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    const bool may = ptrace(PTRACE_SEIZE, child, nullptr, nullptr) == 0;
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, __WALL);
+    return may;
+}
+
 // After fork: nothing that a thread of ours may hold.
 void move_to(int from, int to) {
     if (from == to) {
@@ -59,15 +72,11 @@ std::string support_program(const std::string& name) {
     return directory_in("GPCSUP_SUPPORT", "tests/support") + "/" + name;
 }
 
-bool may_trace() {
-    const pid_t child = fork();
-    if (child == 0) {
-        pause();
-        _exit(0);
+bool possible() {
+    static const bool may = geteuid() == 0 && may_trace();
+    if (!may) {
+        WARN("skipped: ptrace is not permitted here, or not root");
     }
-    const bool may = ptrace(PTRACE_SEIZE, child, nullptr, nullptr) == 0;
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, __WALL);
     return may;
 }
 

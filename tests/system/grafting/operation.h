@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 std::string program(const std::string& name);          // of the product, in the build tree
 std::string support_program(const std::string& name);  // of tests/support
-bool may_trace();  // whether ptrace of our own children is permitted here at all
+bool possible();  // as root, and where ptrace of our own children is permitted; else it says that it skips
 
 bool readable(int descriptor, std::chrono::milliseconds within);
 std::string status_line(pid_t process, pid_t thread, const std::string& name);

@@ -31,6 +31,7 @@ TEST_CASE("the shipped configuration and units have no problem, each directory f
     for (const char* directory : {"units/examples", "units/system"}) {
         const Configuration shipped = load_shipped(directory);
         CHECK(shipped.problems() == std::vector<std::string>{});
+        CHECK(shipped.hierarchies().size() >= 2);
         int units = 0;
         for (const std::string_view name : shipped.graph().names()) {
             const units::Node& node = shipped.graph()[*shipped.graph().find(name)];
