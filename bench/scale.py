@@ -34,6 +34,10 @@ def cpu_ns(pid):
     return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
+class Refused(Exception):
+    pass
+
+
 class Crowd:
     def __init__(self, processes, groups, programs, crowd):
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="gs-", dir="/tmp"))
@@ -56,8 +60,11 @@ class Crowd:
                 f'enabled = false\n[service]\ncommand = ["{crowd}", "{self.fifo}", "{self.each}"]\nrestart = "no"\n[place]\n{places}')
 
     def gpcsup(self, *words):
-        return subprocess.run([self.programs / "gpcsup", "--runtime", self.runtime, *words], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=True).stdout
+        done = subprocess.run([self.programs / "gpcsup", "--runtime", self.runtime, *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Refused(f"gpcsup {words[0]}: exit code {done.returncode}: {done.stderr}\n{(self.place / 'err').read_text()}")
+        return done.stdout
 
     def __enter__(self):
         self.reading = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
@@ -70,9 +77,9 @@ class Crowd:
             try:
                 self.gpcsup("is-active", "default")
                 break
-            except subprocess.CalledProcessError:
+            except Refused:
                 if time.monotonic() > deadline:
-                    raise SystemExit((self.place / "err").read_text())
+                    raise
                 time.sleep(0.05)
         text = self.gpcsup("status", "--json")
         self.supervisor = json.loads(text)["supervisor"]["pid"]
@@ -121,17 +128,18 @@ def measure(processes, groups, programs, crowd):
         grown = (pss_kib(run.supervisor) - memory) * 1024 / run.processes
         row = [run.processes, run.units * len(HIERARCHIES), took, grown, come]
         row += [run.timed(*words) for words in (["status"], ["tree"], ["ps"], ["ps", "u001"], ["status", "u001"])]
-        cpu = cpu_ns(run.supervisor)
+        cpu, reaping = cpu_ns(run.supervisor), cpu_ns(run.init.pid)
         begin = time.monotonic()
         run.gpcsup("stop", *[f"u{n:03}" for n in range(run.units)])
-        row += [time.monotonic() - begin, (cpu_ns(run.supervisor) - cpu) / run.processes / 1000]
+        row += [time.monotonic() - begin, (cpu_ns(run.supervisor) - cpu) / run.processes / 1000,
+                (cpu_ns(run.init.pid) - reaping) / run.processes / 1000]
         return row
 
 
 COLUMNS = {
     "processes": "{}", "groups": "{}", "all there": "{:.2f} s", "memory each": "{:.0f} B", "CPU to come": "{:.1f} µs",
     **{command: "{0[0]:.0f} ({0[1]:.0f}) ms" for command in ("status", "tree", "ps", "ps UNIT", "status UNIT")},
-    "stop all": "{:.2f} s", "CPU to go": "{:.1f} µs",
+    "stop all": "{:.2f} s", "CPU to go": "{:.1f} µs", "gpc-init to go": "{:.1f} µs",
 }
 
 

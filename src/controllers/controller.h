@@ -236,13 +236,18 @@ class Controller {
     virtual base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) {
         return set(group, attribute, value);
     }
-    // After a restart, and after recover: a predecessor was killed while it set this to `tried`. To be
-    // overridden where members that have it already cannot be told, by recover, from such as wished for it.
+    // After a restart, and after recover: a predecessor was killed while it set this, which `asked` had as
+    // `before`, to `tried`. To be overridden where members that have it already cannot be told, by recover,
+    // from such as wished for it, and where the controller keeps it itself.
+    struct CutOff {
+        const Value& tried;
+        std::string_view before;
+    };
     virtual base::Result<> take_back(grouping::GroupId group, std::string_view attribute,
-                                     const Value& tried) {
+                                     const CutOff& change) {
         (void)group;
         (void)attribute;
-        (void)tried;
+        (void)change;
         return {};
     }
     virtual base::Result<Value> get(grouping::GroupId group, std::string_view attribute) = 0;

@@ -25,6 +25,8 @@ class Cpuacct final : public Controller {
     void destroy(grouping::GroupId group) override;
     base::Result<> can_set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
+    base::Result<> take_back(grouping::GroupId group, std::string_view attribute,
+                             const CutOff& change) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<Value> asked(grouping::GroupId group, std::string_view attribute) override;
 

@@ -256,7 +256,7 @@ base::Result<GroupId> ControllerSet::create_group(GroupId parent, std::string_vi
     }
     inherit_core(forest_, *id);  // limits are not among it: they hold for the group anyway
     if (auto cloned = clone_settings(*id); !cloned) {
-        static_cast<void>(remove_group(*id));  // as above
+        take_away(*id);
         return base::pass(cloned);
     }
     return id;
@@ -273,7 +273,7 @@ base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::str
         auto created = create_group(at, component);
         if (!created) {
             for (auto each = made.rbegin(); each != made.rend(); ++each) {
-                static_cast<void>(remove_group(*each));  // cannot fail: it is new and empty
+                take_away(*each);
             }
             return created;
         }
@@ -283,13 +283,22 @@ base::Result<GroupId> ControllerSet::create_path(HierarchyId hierarchy, std::str
 }
 
 base::Result<> ControllerSet::remove_group(GroupId id) {
-    const Group* doomed = forest_.group(id);
-    const HierarchyId hierarchy = doomed != nullptr ? doomed->hierarchy : HierarchyId{};
-    const GroupId parent = doomed != nullptr ? doomed->parent : GroupId{};
-    const std::string path = forest_.full_path(id);
-    if (auto removed = forest_.remove_group(id); !removed) {
-        return removed;
+    if (auto possible = forest_.can_remove(id); !possible) {
+        return possible;
     }
+    if (removing_) {
+        removing_(id);
+    }
+    take_away(id);
+    return {};
+}
+
+// Of a group that can go: nobody is in it, and it is no root.
+void ControllerSet::take_away(GroupId id) {
+    const HierarchyId hierarchy = forest_.group(id)->hierarchy;
+    const GroupId parent = forest_.group(id)->parent;
+    const std::string path = forest_.full_path(id);
+    static_cast<void>(forest_.remove_group(id));
     host_.processes().books().forget_group(id, parent);
     settings_.erase(id);
     if (forest_.group(id) == nullptr) {
@@ -297,7 +306,6 @@ base::Result<> ControllerSet::remove_group(GroupId id) {
     } else {
         dying_[id] = {hierarchy, path};  // a controller holds it: its state goes with the last hold
     }
-    return {};
 }
 
 base::Result<std::vector<RemovedGroup>> ControllerSet::remove_tree(GroupId top) {

@@ -60,11 +60,13 @@ class ControllerSet final : public grouping::Participant {
     // "CONTROLLER:/" of an unbound controller: its name; nothing for every other address.
     [[nodiscard]] std::optional<std::string_view> unbound_account(std::string_view address) const;
 
-    // Groups. Paths and the rest are asked of the forest itself. The CPU time of what is removed becomes its
-    // parent's, so a removal is recorded in the journal after it returns.
+    // Groups. Paths and the rest are asked of the forest itself.
     base::Result<grouping::GroupId> create_group(grouping::GroupId parent, std::string_view name);
     base::Result<grouping::GroupId> create_path(grouping::HierarchyId hierarchy, std::string_view path);
     base::Result<> remove_group(grouping::GroupId id);
+    // Called of every group whose removal is sure, before anything of it is gone. From then on its CPU time
+    // becomes its parent's and its counts go: who is cut off in it must go on with it.
+    void on_removing(std::function<void(grouping::GroupId)> call) { removing_ = std::move(call); }
     // The group and all below it, the lowest first; nothing when one of them has a process (EBUSY).
     base::Result<std::vector<RemovedGroup>> remove_tree(grouping::GroupId top);
     // Removes every auto_remove group that is empty now, upwards as far as that makes parents empty ones of
@@ -84,8 +86,9 @@ class ControllerSet final : public grouping::Participant {
     // changed meanwhile. An error is worth a line in the log and no more: the setting counts as made, and
     // what can be in force is.
     base::Result<> restore_setting(grouping::GroupId group, const SettingText& setting);
-    // After recover(): a predecessor was killed while it set these.
-    base::Result<> take_back(grouping::GroupId group, std::span<const SettingText> tried);
+    // After recover(): a predecessor was killed while it set these. `before` is what `standing` gave it.
+    base::Result<> take_back(grouping::GroupId group, std::span<const SettingText> tried,
+                             std::span<const SettingText> before);
     void recover();  // after the settings: the controllers take their holds anew, unheld dying groups go
 
     // Attributes. `set` is one transaction: all parsed and checked, then all set, or none.
@@ -95,6 +98,9 @@ class ControllerSet final : public grouping::Participant {
     // And the first half of that: a slip of whoever wrote them (no such attribute here, no such value),
     // before any controller is asked.
     base::Result<> parse(grouping::GroupId group, std::span<const SettingText> settings);
+    // What these settings are now, for take_back; what cannot be asked is left out.
+    [[nodiscard]] std::vector<SettingText> standing(grouping::GroupId group,
+                                                    std::span<const SettingText> settings) const;
     [[nodiscard]] base::Result<Value> get(grouping::GroupId group, std::string_view full_name) const;
     [[nodiscard]] std::vector<NamedValue> get_all(
         grouping::GroupId group) const;  // the bound controllers', then group.*
@@ -163,6 +169,7 @@ class ControllerSet final : public grouping::Participant {
     base::Result<> create_state(std::span<Bound* const> controllers, grouping::GroupId group);
     void destroy_state(std::span<Bound* const> controllers, grouping::GroupId group);
     void destroy_gone(std::vector<RemovedGroup>& gone);
+    void take_away(grouping::GroupId id);
     base::Result<> check_names(std::string_view hierarchy, std::span<const std::string> controllers) const;
     base::Result<const Bound*> responsible(grouping::GroupId group, std::string_view full_name) const;
     base::Result<Planned> plan_one(grouping::GroupId group, const SettingText& setting);
@@ -187,6 +194,7 @@ class ControllerSet final : public grouping::Participant {
         std::string full_path;
     };
     std::map<grouping::GroupId, Dying> dying_;  // groups whose state outlives their removal
+    std::function<void(grouping::GroupId)> removing_;
 };
 
 // grouping::Population over the process table. `leaving` runs before a process changes its place, when its

@@ -141,12 +141,12 @@ base::Result<> Rlimits::set(GroupId group, std::string_view attribute, const Val
 }
 
 // Those who have it already are members of a group that has it, and get back what the group gives.
-base::Result<> Rlimits::take_back(GroupId group, std::string_view attribute, const Value& tried) {
+base::Result<> Rlimits::take_back(GroupId group, std::string_view attribute, const CutOff& change) {
     auto in_force = asked(group, attribute);
     if (!in_force) {
         return base::pass(in_force);
     }
-    if (auto assigned = restore(group, attribute, tried); !assigned) {
+    if (auto assigned = restore(group, attribute, change.tried); !assigned) {
         return assigned;
     }
     return set(group, attribute, *in_force);

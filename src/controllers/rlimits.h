@@ -24,7 +24,7 @@ class Rlimits final : public Controller {
     base::Result<> set(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> restore(grouping::GroupId group, std::string_view attribute, const Value& value) override;
     base::Result<> take_back(grouping::GroupId group, std::string_view attribute,
-                             const Value& tried) override;
+                             const CutOff& change) override;
     base::Result<Value> get(grouping::GroupId group, std::string_view attribute) override;
     base::Result<> attach(std::span<const Move> moves) override;
     void fork(const processes::Process& parent, processes::Process& child, grouping::GroupId group) override;

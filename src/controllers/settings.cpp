@@ -182,7 +182,18 @@ base::Result<> ControllerSet::restore_setting(GroupId group, const SettingText& 
                : set_core(forest_, group, planned->attribute, planned->value);
 }
 
-base::Result<> ControllerSet::take_back(GroupId group, std::span<const SettingText> tried) {
+std::vector<SettingText> ControllerSet::standing(GroupId group, std::span<const SettingText> settings) const {
+    std::vector<SettingText> texts;
+    for (const SettingText& setting : settings) {
+        if (auto value = asked(group, setting.name)) {
+            texts.push_back({setting.name, format_value(*value)});
+        }
+    }
+    return texts;
+}
+
+base::Result<> ControllerSet::take_back(GroupId group, std::span<const SettingText> tried,
+                                        std::span<const SettingText> before) {
     base::Result<> first;
     for (const SettingText& setting : tried) {
         auto planned = plan_one(group, setting);
@@ -190,7 +201,11 @@ base::Result<> ControllerSet::take_back(GroupId group, std::span<const SettingTe
         if (!planned) {
             taken = base::pass(planned);
         } else if (planned->bound != nullptr) {
-            taken = planned->bound->controller->take_back(group, planned->attribute, planned->value);
+            const auto stood = std::ranges::find(before, setting.name, &SettingText::name);
+            taken = planned->bound->controller->take_back(
+                group, planned->attribute,
+                {planned->value,
+                 stood != before.end() ? std::string_view(stood->value) : std::string_view()});
         }
         if (!taken && first) {
             first = std::move(taken);

@@ -87,6 +87,7 @@ class Forest {
     // *dying*: its name is free again, nothing can be put into it, and it goes with its last holder. A second
     // removal is EBUSY and says who holds it.
     base::Result<> remove_group(GroupId id);
+    [[nodiscard]] base::Result<> can_remove(GroupId id) const;  // what remove_group would say
     base::Result<> rename_group(GroupId id, std::string_view name);
     base::Result<> restore_hierarchy(const Hierarchy& recorded);
     base::Result<> restore_group(GroupId id, GroupId parent, std::string_view name);

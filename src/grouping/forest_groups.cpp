@@ -310,8 +310,8 @@ std::string Forest::groups_in_the_way(HierarchyId id) const {
     return "it has the " + std::string(count == 1 ? "child " : "children ") + list(names, count);
 }
 
-base::Result<> Forest::remove_group(GroupId id) {
-    Group* doomed = group(id);
+base::Result<> Forest::can_remove(GroupId id) const {
+    const Group* doomed = group(id);
     if (doomed == nullptr) {
         return base::refuse(ENOENT, "there is no such group");
     }
@@ -322,11 +322,19 @@ base::Result<> Forest::remove_group(GroupId id) {
     if (const std::string reason = busy_reason(id); !reason.empty()) {
         return base::refuse(EBUSY, "cannot remove " + full_path(id) + ": " + reason);
     }
+    return {};
+}
+
+base::Result<> Forest::remove_group(GroupId id) {
+    if (auto possible = can_remove(id); !possible) {
+        return possible;
+    }
+    Group& doomed = groups_.at(id);
     flipped_.add(id);
     forget_idle_rows(id);
-    by_name_.erase(ChildKey{doomed->parent, doomed->name});
-    count_living(doomed->parent, -1);
-    doomed->dying = true;
+    by_name_.erase(ChildKey{doomed.parent, doomed.name});
+    count_living(doomed.parent, -1);
+    doomed.dying = true;
     finish_dying(id);
     gone_.erase(std::remove(gone_.begin(), gone_.end(), id),
                 gone_.end());  // the caller knows: it has just asked for it

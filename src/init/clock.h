@@ -14,10 +14,14 @@ inline constexpr Nanoseconds millisecond = 1'000'000;
 inline constexpr Nanoseconds second = 1'000'000'000;
 inline constexpr Nanoseconds never = UINT64_MAX;
 
+inline Nanoseconds to_nanoseconds(const timespec& time) {
+    return static_cast<Nanoseconds>(time.tv_sec) * second + static_cast<Nanoseconds>(time.tv_nsec);
+}
+
 inline Nanoseconds now() {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<Nanoseconds>(time.tv_sec) * second + static_cast<Nanoseconds>(time.tv_nsec);
+    return to_nanoseconds(time);
 }
 
 inline timespec to_timespec(Nanoseconds time) {

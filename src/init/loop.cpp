@@ -7,6 +7,7 @@
 
 #include "init/emergency.h"
 #include "init/helpers.h"
+#include "init/priority.h"
 #include "init/protocol.h"
 #include "init/reaper.h"
 #include "init/say.h"
@@ -44,6 +45,7 @@ class Loop {
             end_silent(state_);
             beat(state_);
             fulfil();
+            breather_.breathe();
         }
     }
 
@@ -212,6 +214,7 @@ class Loop {
     Nanoseconds stop_by_ = never;  // a stop was asked for: when it comes at the latest
     bool child_news_ = true;       // what happened before the signals were taken in
     Reaped children_ = Reaped::all;
+    Breather breather_;
     pollfd places_[place_count] = {};
 };
 

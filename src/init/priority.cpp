@@ -3,14 +3,17 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace gpcsup::init {
 
 namespace {
 
-constexpr int priority = 2;  // gpc-enforce has 1
-constexpr rlim_t longest_round_us = 500'000;
+constexpr int priority = 2;                  // gpc-enforce has 1
+constexpr rlim_t longest_work_us = 500'000;  // of real-time work without sleeping
+constexpr Nanoseconds part_of_longest = 5;
+constexpr timespec breath{0, 50'000};
 
 // The kernel's own call: musl does not do scheduling policies. Refused: it does without.
 void set_policy(int policy, int level) {
@@ -23,11 +26,28 @@ void set_policy(int policy, int level) {
 void raise_priority(State& state) {
     getrlimit(RLIMIT_RTTIME, &state.real_time);
     rlimit bounded = state.real_time;
-    if (bounded.rlim_cur > longest_round_us) {
-        bounded.rlim_cur = longest_round_us;
+    if (bounded.rlim_cur > longest_work_us) {
+        bounded.rlim_cur = longest_work_us;
     }
     if (setrlimit(RLIMIT_RTTIME, &bounded) == 0) {
         set_policy(SCHED_FIFO, priority);
+    }
+}
+
+Breather::Breather() {
+    rlimit bound{};
+    getrlimit(RLIMIT_RTTIME, &bound);
+    const rlim_t longest = bound.rlim_cur < longest_work_us ? bound.rlim_cur : longest_work_us;
+    after_ = static_cast<Nanoseconds>(longest) * 1000 / part_of_longest;
+}
+
+void Breather::breathe() {
+    timespec used{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    const Nanoseconds worked = to_nanoseconds(used);
+    if (worked - last_ >= after_) {
+        nanosleep(&breath, nullptr);
+        last_ = worked;
     }
 }
 

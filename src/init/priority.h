@@ -3,13 +3,25 @@
 // may, and a runaway one on the only CPU would otherwise keep gpc-init from ever noticing that gpcsupd does
 // not answer.
 
+#include "init/clock.h"
 #include "init/state.h"
 
 namespace gpcsup::init {
 
 // SCHED_FIFO, one above gpc-enforce, where that is permitted; children start as ordinary processes. A loop of
-// its own that never sleeps ends in SIGXCPU, which is one of the fatal signals.
+// its own that never comes to an end ends in SIGXCPU, which is one of the fatal signals.
 void raise_priority(State& state);
+// Whoever works on without sleeping (thousands of children that end at once) is no such loop: sleeps 50 us
+// whenever a fifth of the bound has been worked since the last time. Cheap to call in every round.
+class Breather {
+  public:
+    Breather();
+    void breathe();
+
+  private:
+    Nanoseconds after_;
+    Nanoseconds last_ = 0;  // by the thread's CPU clock
+};
 // An ordinary process again, before long work like killing everything.
 void lower_priority();
 // In a child, before it becomes another program.

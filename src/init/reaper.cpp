@@ -19,7 +19,7 @@ namespace gpcsup::init {
 namespace {
 
 constexpr wire::KeepKey ring_key{wire::KeepClass::exit_ring, 0, 0};
-constexpr int most_a_round = 256;
+constexpr int most_a_round = 64;
 
 int make_ring(State& state) {
     int descriptor = memfd_create("gpcsup exit ring", MFD_CLOEXEC);
@@ -65,7 +65,7 @@ std::uint64_t process_clock(pid_t pid) {
     if (clock_gettime(clock, &time) < 0) {
         return 0;
     }
-    return static_cast<std::uint64_t>(time.tv_sec) * second + static_cast<std::uint64_t>(time.tv_nsec);
+    return to_nanoseconds(time);
 }
 
 void record(wire::ExitRing& ring, const siginfo_t& about, const rusage& usage) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
+#include <utility>
 
 #include "grouping/names.h"
 #include "supervisor/group_record.h"
@@ -45,6 +47,7 @@ std::string_view told(std::string_view path, std::string_view event) {
 Groups::Groups(grouping::Forest& forest, controllers::ControllerSet& controllers, Chronicle& chronicle)
     : forest_(forest), controllers_(controllers), chronicle_(chronicle) {
     chronicle_.add_rewriter([this](Chronicle&) { rewrite(); });
+    controllers_.on_removing([this](GroupId group) { write_group(group, "", Stage::going); });
 }
 
 // --- restoring
@@ -69,6 +72,9 @@ void Groups::restore_forest(const journal::States& states) {
         if (restored) {
             restore_attributes(*forest_.group(id), body);
         }
+        if (restored && body.value("going", false)) {
+            going_.push_back(id);
+        }
         return restored;
     });
 }
@@ -91,14 +97,26 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
         }
     });
     controllers_.recover();
+    finish_removals();
     each_record(states, "changing/", chronicle_, [&](const std::string& number, const Json& body) {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
-        if (auto taken = controllers_.take_back(id, settings_in(body)); !taken) {
+        const Json before = body.value("before", settings_record({}));
+        if (auto taken = controllers_.take_back(id, settings_in(body), settings_in(before)); !taken) {
             fmt::print(stderr, "gpcsupd: {}\n", taken.error().message());
         }
         chronicle_.erase("", changing_key(id));
     });
     return {};
+}
+
+// Somebody was killed between the first record of a removal and its last.
+void Groups::finish_removals() {
+    for (const GroupId id : std::exchange(going_, {}) | std::views::reverse) {  // the lowest first
+        if (auto removed = remove(id); !removed) {
+            fmt::print(stderr, "gpcsupd: {}\n", removed.error().message());
+            write_group(id, "");  // it stays
+        }
+    }
 }
 
 void Groups::settle_placements(const journal::States& states, grouping::Population& population) {
@@ -233,7 +251,9 @@ base::Result<> Groups::set(GroupId group, std::span<const controllers::SettingTe
         return agreed;
     }
     // Members are changed one by one: a successor must know what those have that were reached.
-    chronicle_.state("", changing_key(group), settings_record(settings));
+    Json changing = settings_record(settings);
+    changing["before"] = settings_record(controllers_.standing(group, settings));
+    chronicle_.state("", changing_key(group), changing);
     auto done = controllers_.set(group, settings);
     if (done) {
         write_settings(group, "group-set");
@@ -390,13 +410,16 @@ void Groups::write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_v
     chronicle_.state(event, hierarchy_key(hierarchy.id), body);
 }
 
-void Groups::write_group(GroupId id, std::string_view event) {
+void Groups::write_group(GroupId id, std::string_view event, Stage stage) {
     const grouping::Group& group = *forest_.group(id);
     if (group.parent == GroupId{}) {
         return;  // the root is in its hierarchy's record
     }
     Json body = {{"group", forest_.full_path(id)}, {"parent", group.parent.value}, {"name", group.name}};
     add_attributes(group, body);
+    if (stage == Stage::going) {
+        body["going"] = true;
+    }
     chronicle_.state(event, group_key(id), body);
 }
 

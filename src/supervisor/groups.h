@@ -78,7 +78,10 @@ class Groups final : public grouping::PlacementLog {
 
   private:
     void write_hierarchy(const grouping::Hierarchy& hierarchy, std::string_view event);
-    void write_group(grouping::GroupId group, std::string_view event);
+    // `going`: its removal has begun, and a successor must end it.
+    enum class Stage { there, going };
+    void write_group(grouping::GroupId group, std::string_view event, Stage stage = Stage::there);
+    void finish_removals();
     void write_settings(grouping::GroupId group, std::string_view event);
     void write_new(grouping::GroupId group, grouping::GroupId above, std::string_view event);
     void write_removed(grouping::GroupId group, const std::string& path);
@@ -89,6 +92,7 @@ class Groups final : public grouping::PlacementLog {
     controllers::ControllerSet& controllers_;
     Chronicle& chronicle_;
     std::map<std::uint64_t, std::vector<grouping::Relocation>> intents_;
+    std::vector<grouping::GroupId> going_;  // while restoring: those whose removal was cut off
     std::function<void()> changed_;
     std::function<void(grouping::GroupId)> set_;
     std::function<void(grouping::HierarchyId)> hierarchy_created_;

@@ -261,6 +261,10 @@ pid_t Instance::launch(const std::string& words_file) {
             rlimit limit{setup_.descriptors, setup_.descriptors};
             setrlimit(RLIMIT_NOFILE, &limit);
         }
+        if (setup_.real_time_us != 0) {
+            rlimit limit{setup_.real_time_us, RLIM_INFINITY};
+            setrlimit(RLIMIT_RTTIME, &limit);
+        }
         if (setup_.user != 0 && geteuid() == 0 &&
             (setresgid(setup_.user, setup_.user, setup_.user) < 0 ||
              setresuid(setup_.user, setup_.user, setup_.user) < 0)) {

@@ -65,6 +65,7 @@ struct Setup {
     bool name_runtime = true;              // with --runtime
     bool real_logd = false;
     rlim_t descriptors = 0;      // RLIMIT_NOFILE, soft and hard
+    rlim_t real_time_us = 0;     // RLIMIT_RTTIME, soft
     bool own_namespace = false;  // as PID 1 of a pid namespace
     bool bare = false;           // its standard descriptors are closed, and there is no /dev/null
     bool nobody_reads = false;   // standard error is a pipe, and full

@@ -1,8 +1,10 @@
 // Exit records: every orphan's, once, in sequence, whatever happens to gpcsupd.
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <map>
@@ -169,6 +171,38 @@ TEST_CASE("a full ring leaves zombies and loses none") {
         check_records(records, reports, 0);
         CHECK(count_children(init.pid(), 'Z') == 0);
     }
+}
+
+TEST_CASE("thousands that end at once do not end gpc-init, which may not run for long without sleeping") {
+    if (geteuid() != 0) {
+        return;  // it is an ordinary process there, without any such bound
+    }
+    Instance init({.real_time_us = 40'000});
+    Part part(init.await_helper("gpcsupd"));
+    std::vector<Letter> set = part.receive_set();
+    Ring ring(find(set, KeepClass::exit_ring)->descriptor.get());
+    part.send(KeepVerb::ready);
+    REQUIRE((sched_getscheduler(init.pid()) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO);
+    pid_t service = 0;
+    Reports reports(part.start_service(service));
+    constexpr std::uint32_t orphans = 5000;
+    kill(init.pid(), SIGSTOP);
+    reports.order(orphans);
+    CHECK(await_true([&] { return reports.complete() && count_children(init.pid(), 'Z') == orphans; }));
+    kill(init.pid(), SIGCONT);
+    // As quick as gpc-init is, so that the ring is never full and it never has to wait.
+    std::vector<wire::ExitRecord> records;
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (records.size() < orphans && std::chrono::steady_clock::now() < deadline) {
+        for (wire::ExitRecord& record : ring.fold()) {
+            records.push_back(record);
+        }
+        if (part.await(KeepVerb::exited, milliseconds(0))) {
+            part.send(KeepVerb::drained);
+        }
+    }
+    check_records(records, reports, 0);
+    CHECK(init.words().find("fatal signal") == std::string::npos);
 }
 
 }  // namespace gpcsup::tests

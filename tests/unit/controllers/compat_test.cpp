@@ -168,7 +168,21 @@ TEST_CASE("a mark is of the moment, is no setting, and is there for a successor 
     REQUIRE(successor.adopt());
     CHECK(get(successor, "cpuacct.mark") == "40");
     CHECK(get(successor, "cpuacct.since_mark") == "7");
-    REQUIRE(successor.remove_group(acme));
+
+    // One that was killed in the middle of a transaction had moved the mark already.
+    const auto before = successor.standing(acme, now);
+    REQUIRE(successor.set(acme, now));
+    ControllerSet next(host.trees(), host);
+    REQUIRE(next.adopt());
+    CHECK(get(next, "cpuacct.mark") == "47");
+    CHECK(next.take_back(acme, now, before));
+    CHECK(get(next, "cpuacct.mark") == "40");
+    ControllerSet last(host.trees(), host);
+    REQUIRE(last.adopt());
+    CHECK(get(last, "cpuacct.mark") == "40");
+    CHECK(last.take_back(acme, now, {}).error().code == EPROTO);  // nobody knows what it was
+    CHECK(get(last, "cpuacct.mark") == "40");
+    REQUIRE(last.remove_group(acme));
     CHECK(host.notes_.empty());
 }
 

@@ -179,6 +179,37 @@ TEST_CASE_METHOD(Fixture, "a tree is removed whole or not at all") {
     CHECK(set.remove_tree(root(tree)).error().code == EBUSY);
 }
 
+TEST_CASE_METHOD(Fixture, "a removal is told of before anything is gone, and only when it is sure") {
+    const auto tree = make("tree", {"cpuacct", "numtasks"});
+    const auto top = *set.create_path(tree, "/a");
+    const auto low = *set.create_path(tree, "/a/b");
+    const auto own = *set.create_path(tree, "/own");
+    REQUIRE(put(low, {{"numtasks.limit", "5"}}));
+    REQUIRE(put(own, {{"group.auto_remove", "true"}}));
+    auto& process = host.start(10, in(own));
+    std::vector<GroupId> told;
+    set.on_removing([&](GroupId id) {
+        told.push_back(id);
+        CHECK(host.trees().group(id) != nullptr);
+        CHECK_FALSE(host.trees().group(id)->dying);
+        CHECK(host.table_->books().has(id) == (id == own));
+        CHECK(set.settings_of(id).size() == (id == top ? 0 : 1));
+        CHECK(set.get(id, "numtasks.current"));
+    });
+    CHECK_FALSE(set.remove_group(top));
+    CHECK_FALSE(set.remove_group(own));
+    CHECK_FALSE(set.remove_tree(root(tree)));
+    CHECK(told.empty());
+    host.table_->mark_dead(process);
+    CHECK(set.collect_empty().removed.size() == 1);
+    CHECK(set.remove_tree(top));
+    CHECK(told == std::vector{own, low, top});
+    REQUIRE(put(root(tree), {{"group.max_descendants", "1"}}));
+    CHECK_FALSE(set.create_path(tree, "/x/y"));  // what was made of it is of no interest to anybody
+    CHECK(host.trees().group_count(tree) == 1);
+    CHECK(told.size() == 3);
+}
+
 TEST_CASE_METHOD(Fixture, "a hold is taken anew by the controller after a restart") {
     const auto tree = make("tree", {"lodger"});
     const auto dying = *set.create_path(tree, "/dying");

@@ -218,7 +218,7 @@ TEST_CASE_METHOD(Limited,
         CHECK(successor.restore_setting(acme, tried(before)[0]));
     }
     successor.recover();
-    CHECK(successor.take_back(acme, tried("64:1024")));
+    CHECK(successor.take_back(acme, tried("64:1024"), {}));
     CHECK(format_value(*successor.get(acme, "rlimits.nofile")) == before);
     CHECK(of(reached) == given);
     CHECK(of(missed) == given);

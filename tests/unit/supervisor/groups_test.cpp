@@ -250,6 +250,27 @@ TEST_CASE(
     CHECK(third.states_.lower_bound("settings/") == third.states_.lower_bound("settings0"));
 }
 
+TEST_CASE("a removal that is cut off after its first record is ended by a successor") {
+    Life first;
+    REQUIRE(first.groups_.create_hierarchy("tree", Words{"numtasks"}));
+    const GroupId top = first.make("tree:/a");
+    const GroupId low = first.make("tree:/a/b");
+    REQUIRE(first.put("tree:/a/b", {{"numtasks.limit", "5"}}));
+    const GroupId other = first.make("tree:/c");
+    for (const GroupId id : {low, top}) {  // as remove_tree begins with each
+        const grouping::Group& group = *first.host_.trees().group(id);
+        first.chronicle_.state("", fmt::format("group/{:08}", id.value),
+                               {{"parent", group.parent.value}, {"name", group.name}, {"going", true}});
+    }
+    Life second(first.memory());
+    CHECK(second.groups() == Words{"unit:/", "tree:/", "tree:/c"});
+    CHECK(second.events("group-removed") == Words{"tree:/a/b", "tree:/a"});
+    CHECK(second.host_.trees().group(other) != nullptr);
+    Life third(second.memory());
+    CHECK(third.groups() == Words{"unit:/", "tree:/", "tree:/c"});
+    CHECK(third.events("group-removed").size() == 2);  // and not again
+}
+
 TEST_CASE("a unit's group that could not be removed with it goes when it is empty, for a successor too") {
     Life first;
     const auto unit = first.host_.trees().hierarchies().front()->root;
