@@ -53,15 +53,16 @@ class Floor(Peer):
 
 class Gpcsup(Peer):
     name = "gpcsup"
+    groups = placed = ""  # more of gpcsup.toml, and of each unit
 
     def configure(self):
         units = self.place / "units"
         units.mkdir()
         (self.place / "gpcsup.toml").write_text('[hierarchy.compute]\ncontrollers = ["cpuset", "cpuacct"]\n'
-                                                '[hierarchy.tenant]\ncontrollers = ["numtasks"]\n')
+                                                '[hierarchy.tenant]\ncontrollers = ["numtasks"]\n' + self.groups)
         for index in range(self.count):
             (units / f"s{index}.toml").write_text(f'[service]\ncommand = ["{self.pause}", "{self.fifo}"]\n'
-                                                  'restart = "always"\nrestart_delay = "0s"\nstart_limit = "max"\n')
+                                                  'restart = "always"\nrestart_delay = "0s"\nstart_limit = "max"\n' + self.placed)
         self.runtime = self.place / "run"
         self.runtime.mkdir(mode=0o700)
 
@@ -74,6 +75,14 @@ class Gpcsup(Peer):
 
     def status(self, index):
         return [self.programs["gpcsup"], "--runtime", self.runtime, "status", f"s{index}"]
+
+
+class GpcsupLimited(Gpcsup):
+    """The same with every service in a group with a limit: gpc-enforce answers for each."""
+
+    name = "gpcsup-limited"
+    groups = '[hierarchy.tenant.group."/limited"]\nnumtasks.limit = 20000\n'
+    placed = '[place]\ntenant = "/limited"\n'
 
 
 class Runit(Peer):
@@ -144,7 +153,7 @@ class Supervisor(Peer):
         return ["supervisorctl", "-c", self.place / "conf", "status", f"s{index}"]
 
 
-PEERS = [Floor, Gpcsup, Runit, S6, Supervisor]
+PEERS = [Floor, Gpcsup, GpcsupLimited, Runit, S6, Supervisor]
 
 
 def built_programs(root):

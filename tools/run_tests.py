@@ -28,6 +28,7 @@ ORDINARY_USER = "nobody"
 # In CI a run that takes longer would be ended without a word. So it ends by itself, and names what was running.
 CI_SECONDS = 80 * 60
 SKIPPED = 77  # exit status by which a script says that it cannot run here
+CASE_SKIPPED = re.compile(r"^\s*skipped: ", re.M)  # WARN("skipped: why") of a case in C++
 UNITTEST_SKIPPED = re.compile(r"^OK \(skipped=1\)$", re.M)
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -162,6 +163,10 @@ def run_contained(command, environment, directory, timeout, owner):
     return status, text, time.monotonic() - started
 
 
+# What a person may say to the tests: the true bounds of time, a seed to repeat, how many rounds.
+FOR_TESTS = ("GPCSUP_QUIET_MACHINE", "GPCSUP_SEED", "GPCSUP_KILLS", "GPCSUP_ENDS", "GPCSUP_IDLE")
+
+
 class Variant:
     """One way to run tests: which build, as whom."""
 
@@ -179,7 +184,7 @@ class Variant:
         return ["setpriv", f"--reuid={self.owner.pw_uid}", f"--regid={self.owner.pw_gid}", "--clear-groups"]
 
     def environment(self):
-        known = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TERM", "CI") if key in os.environ}
+        known = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TERM", "CI", *FOR_TESTS) if key in os.environ}
         known.update(GPCSUP_PROGRAMS=str(self.programs), GPCSUP_SOURCE=str(self.source()), GPCSUP_BUILD=str(self.build),
                      GPCSUP_SUPPORT=str(self.build / "tests/support"), GPCSUP_VARIANT=self.name,
                      GPCSUP_BIN=str(self.programs), GPCSUP_MISBEHAVE=str(self.build / "tests/support/misbehave"),
@@ -243,7 +248,7 @@ class Test:
         environment = dict(self.extra, **self.variant.environment())
         status, output, seconds = run_contained(self.variant.prefix() + self.command, environment, self.directory,
                                                 int(min(self.timeout, books.left())), self.variant.owner)
-        if status == 0 and UNITTEST_SKIPPED.search(output):
+        if status == 0 and (UNITTEST_SKIPPED.search(output) or CASE_SKIPPED.search(output)):
             status = SKIPPED
         outcome = "passed" if status == 0 else "skipped" if status == SKIPPED else "failed"
         books.record(self.name, outcome, seconds, output)

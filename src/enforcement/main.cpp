@@ -169,9 +169,6 @@ class Program {
                     }
                 }
                 break;
-            case wire::KeepVerb::ping:
-                keeper_.tell(wire::KeepVerb::pong, message.argument);
-                break;
             default:
                 break;
         }

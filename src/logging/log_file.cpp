@@ -26,15 +26,15 @@ base::Result<> rename_if_there(const std::string& from, const std::string& to) {
     return {};
 }
 
-std::string generation_path(const std::string& path, unsigned number) {
-    return number == 0 ? path : path + "." + std::to_string(number);
-}
-
 bool is_there(const std::string& path) {
     return access(path.c_str(), F_OK) == 0;
 }
 
 }  // namespace
+
+std::string generation_path(const std::string& path, unsigned number) {
+    return number == 0 ? path : path + "." + std::to_string(number);
+}
 
 base::Result<std::string> log_path(std::string_view directory, std::string_view name) {
     if (name.empty() || name.find('/') != std::string_view::npos || name.starts_with('.')) {

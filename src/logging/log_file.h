@@ -36,6 +36,9 @@ struct Moved {
 // "web" → "/var/log/gpcsup/web.log". EINVAL for a name that is no plain file name.
 base::Result<std::string> log_path(std::string_view directory, std::string_view name);
 
+// The log itself (0), and its older generations, the youngest first.
+[[nodiscard]] std::string generation_path(const std::string& path, unsigned number);
+
 class LogFile {
   public:
     explicit LogFile(std::string path, LogLimits limits = {});

@@ -26,10 +26,6 @@ struct OpenLog {
     std::uint64_t size = 0;
 };
 
-std::string generation_path(const std::string& path, unsigned number) {
-    return number == 0 ? path : path + "." + std::to_string(number);
-}
-
 std::optional<OpenLog> open_log(const std::string& path) {
     OpenLog log{base::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)), path};
     struct stat about {};

@@ -106,9 +106,6 @@ void LogService::hear(KeeperLetter& letter) {
             begin_serving();
             keeper_.send(wire::KeepVerb::ready);
             break;
-        case wire::KeepVerb::ping:
-            keeper_.send(wire::KeepVerb::pong);
-            break;
         default:
             break;
     }

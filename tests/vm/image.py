@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = pathlib.Path(os.environ.get("GPCSUP_VM_CACHE", ROOT / "build/vm"))
 BUSYBOX = pathlib.Path("/bin/busybox")
 MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c"]
-EXTRA_PROGRAMS = {f"tests/support/{name}": f"usr/bin/{name}" for name in ("misbehave", "forker")}  # in the build tree: in the guest
+EXTRA_PROGRAMS = {f"tests/support/{name}": f"usr/bin/{name}" for name in ("misbehave", "forker", "compat_calls")}  # tools/run builds them, too
 
 FILES = {  # what a machine has beside us; everything that is ours comes from `cmake --install`
     "etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"

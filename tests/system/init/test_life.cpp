@@ -205,7 +205,8 @@ TEST_CASE("a runtime directory that others may write to, or a link, is refused")
 TEST_CASE("a user's runtime directory") {
     const uid_t user = identities().back();
     if (user == 0) {
-        return;  // root's has a fixed place, which tests leave alone
+        WARN("skipped: root's has a fixed place, which tests leave alone");
+        return;
     }
     SECTION("named by XDG_RUNTIME_DIR") {
         Instance init({.user = user, .environment = {"XDG_RUNTIME_DIR=$DIRECTORY"}, .name_runtime = false});
@@ -250,7 +251,8 @@ TEST_CASE("wrong arguments and questions") {
 
 TEST_CASE("as PID 1 of a container it ignores unknown arguments and ends with an exit code") {
     if (geteuid() != 0) {
-        return;  // a pid namespace of one's own needs privilege
+        WARN("skipped: a pid namespace of one's own needs privilege");
+        return;
     }
     const StopHow how = GENERATE(StopHow::exit, StopHow::poweroff, StopHow::reboot);
     Instance init({.arguments = {"splash", "--unknown=1"}, .own_namespace = true});
@@ -273,6 +275,7 @@ TEST_CASE("as PID 1 of a container it ignores unknown arguments and ends with an
 
 TEST_CASE("a PID 1 without a console and without /dev keeps nothing of its own as standard descriptor") {
     if (geteuid() != 0) {
+        WARN("skipped: a pid namespace of one's own needs privilege");
         return;
     }
     Instance init({.own_namespace = true, .bare = true});
