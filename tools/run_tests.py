@@ -217,7 +217,7 @@ class Variant:
             (self.place / name).mkdir(mode=0o700)
         shutil.copytree(self.build, self.place / "build", symlinks=True,
                         ignore=shutil.ignore_patterns("*.o", "*.a", "CMakeFiles", ".ninja*", "_deps"))
-        for name in ("config", "units", "tests", "tools", "docs", "man"):
+        for name in ("cmake", "config", "units", "tests", "tools", "docs", "man"):
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, self.place / "source" / name, symlinks=True)
         self.build = self.place / "build"

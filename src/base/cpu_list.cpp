@@ -172,10 +172,6 @@ bool CpuList::is_subset_of(const CpuList& other) const {
     return subtract(other).empty();
 }
 
-bool CpuList::intersects(const CpuList& other) const {
-    return !intersect(other).empty();
-}
-
 CpuList CpuList::intersect(const CpuList& other) const {
     CpuList result = *this;
     result.words_.resize(std::min(words_.size(), other.words_.size()));

@@ -20,7 +20,6 @@ class CpuList {
     [[nodiscard]] bool empty() const;
     [[nodiscard]] unsigned count() const;
     [[nodiscard]] bool is_subset_of(const CpuList& other) const;
-    [[nodiscard]] bool intersects(const CpuList& other) const;
     [[nodiscard]] CpuList intersect(const CpuList& other) const;
     [[nodiscard]] CpuList unite(const CpuList& other) const;
     [[nodiscard]] CpuList subtract(const CpuList& other) const;

@@ -145,7 +145,6 @@ class EnforcementClient {
 
     // Refusals since the last reading; the oldest may have been overwritten (a gap in the sequence says so).
     [[nodiscard]] std::vector<RefusalRecord> read_refusals();
-    void set_refusal_cursor(std::uint64_t last_seen) { last_refusal_ = last_seen; }
 
   private:
     struct DomainEntry {

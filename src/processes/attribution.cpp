@@ -7,7 +7,7 @@
 namespace gpcsup::processes {
 namespace {
 
-constexpr std::array names{"intent", "creator", "marker", "session", "process group", "helper", "nobody"};
+constexpr std::array names{"intent", "marker", "session", "process group", "helper", "nobody"};
 
 }  // namespace
 
@@ -66,11 +66,6 @@ std::optional<grouping::Places> Attributor::places_of_session(pid_t session) con
 }
 
 Attributor::Answer Attributor::attribute(pid_t pid, const sys::ProcStat& stat) {
-    if (const auto creator = origins_.trapped_creator(pid)) {
-        if (const Process* known = table_.find(*creator); known != nullptr && !known->has(process_dead)) {
-            return {Attribution::creator, known->membership};
-        }
-    }
     const auto environ = files_.environ(pid);
     if (environ) {
         if (const auto value = sys::environment_value(*environ, marker_variable)) {

@@ -1,8 +1,8 @@
 #pragma once
-// Whose is a process that appeared as a child of gpc-init without a start intent? In this order: who called
-// clone, if the call was trapped; the unit its environment names; a process of its session; one of its
-// process group; a helper of ours, which is in the root groups and no news; else nobody's: the root groups,
-// and an event. The environment can be cleared and the session left, which is why there are several.
+// Whose is a process that appeared as a child of gpc-init without a start intent? In this order: the
+// unit its environment names; a process of its session; one of its process group; a helper of ours, which is
+// in the root groups and no news; else nobody's: the root groups, and an event. The environment can be
+// cleared and the session left, which is why there are several.
 
 #include <optional>
 #include <string_view>
@@ -12,7 +12,7 @@
 
 namespace gpcsup::processes {
 
-enum class Attribution : std::uint8_t { intent, creator, marker, session, process_group, helper, nobody };
+enum class Attribution : std::uint8_t { intent, marker, session, process_group, helper, nobody };
 [[nodiscard]] const char* to_string(Attribution attribution);
 
 // Kept in the process's row, for who asks later.
@@ -34,11 +34,6 @@ class Origins {
     virtual ~Origins() = default;
     // The groups of a process that gpcsupd started (its pid is in a start slot), or empty.
     virtual std::optional<grouping::MembershipId> intent(pid_t pid) = 0;
-    // The member that called clone(CLONE_PARENT), where the call was trapped.
-    virtual std::optional<pid_t> trapped_creator(pid_t pid) {
-        (void)pid;
-        return std::nullopt;
-    }
     // The groups that the marker's value stands for (those of the unit of this name), or empty when there is
     // no such unit.
     virtual std::optional<grouping::MembershipId> marked(std::string_view value) = 0;

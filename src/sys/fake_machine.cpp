@@ -55,7 +55,6 @@ void FakeMachine::exit(pid_t pid) {
         }
     }
     if (tasks_.contains(task.parent) && at(task.parent).ignores_children) {
-        lost_ns_ += task.both_ns();
         tasks_.erase(pid);
     }
 }

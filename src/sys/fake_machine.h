@@ -57,7 +57,6 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
     [[nodiscard]] bool exists(pid_t pid) const { return tasks_.contains(pid); }
     [[nodiscard]] const std::map<pid_t, Task>& all() const { return tasks_; }
     // Time of processes that were never waited for: in no total any more.
-    [[nodiscard]] std::uint64_t lost_ns() const { return lost_ns_; }
 
     base::Result<ProcStat> stat(pid_t pid) override;
     base::Result<std::vector<pid_t>> children(pid_t pid) override;
@@ -80,7 +79,6 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
     pid_t next_pid_ = 0;
     std::uint64_t next_start_ = 1000;
     Nanoseconds now_{1'000'000'000};
-    std::uint64_t lost_ns_ = 0;
 };
 
 }  // namespace gpcsup::sys

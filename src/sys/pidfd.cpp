@@ -1,6 +1,5 @@
 #include "sys/pidfd.h"
 
-#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,15 +44,6 @@ base::Result<> send_signal(const base::Fd& pidfd, int signal) {
         return base::fail(errno, "send signal " + std::to_string(signal), "a process");
     }
     return {};
-}
-
-base::Result<bool> has_ended(const base::Fd& pidfd) {
-    pollfd entry{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    const int count = ::poll(&entry, 1, 0);
-    if (count < 0) {
-        return base::fail(errno, "poll", "a process descriptor");
-    }
-    return count > 0;
 }
 
 }  // namespace gpcsup::sys

@@ -29,7 +29,5 @@ class RealSignals final : public Signals {
 };
 
 base::Result<> send_signal(const base::Fd& pidfd, int signal);
-// Whether the process behind the descriptor has ended (its last thread; it may be a zombie).
-base::Result<bool> has_ended(const base::Fd& pidfd);
 
 }  // namespace gpcsup::sys

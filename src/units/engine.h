@@ -177,7 +177,6 @@ class Engine {
     void step_stopping(UnitId id);
     void begin_start(UnitId id);
     void launch(UnitId id);
-    void cancel_start(UnitId id);
     void stop(UnitId id, std::string reason);
     void ask(UnitId id);
     void ask_leftovers(UnitId id);

@@ -56,14 +56,6 @@ std::string_view name_of(Event event) {
     return event_names[static_cast<std::size_t>(event)];
 }
 
-std::optional<State> state_named(std::string_view name) {
-    const auto* found = std::ranges::find(state_names, name);
-    if (found == state_names.end()) {
-        return std::nullopt;
-    }
-    return static_cast<State>(found - state_names.begin());
-}
-
 int signal_number(std::string_view name) {
     for (int number = 1; number < SIGSYS + 1; ++number) {
         const char* known = sigabbrev_np(number);

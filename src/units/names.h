@@ -27,8 +27,6 @@ inline constexpr std::array<std::string_view, 8> state_names = {"inactive", "sta
 [[nodiscard]] std::string_view name_of(State state);
 [[nodiscard]] std::string_view name_of(Event event);
 
-[[nodiscard]] std::optional<State> state_named(std::string_view name);
-
 // "TERM", "SIGTERM" or "15" to "TERM"; EINVAL with a suggestion.
 base::Result<std::string> canonical_signal(std::string_view text);
 // Of a name without SIG; 0 when there is none.

@@ -57,17 +57,12 @@ class FakeOrigins final : public processes::Origins {
         const auto found = intents.find(pid);
         return found != intents.end() ? std::optional(forest->intern(found->second)) : std::nullopt;
     }
-    std::optional<pid_t> trapped_creator(pid_t pid) override {
-        const auto found = creators.find(pid);
-        return found != creators.end() ? std::optional(found->second) : std::nullopt;
-    }
     std::optional<grouping::MembershipId> marked(std::string_view value) override {
         const auto found = markers.find(std::string(value));
         return found != markers.end() ? std::optional(forest->intern(found->second)) : std::nullopt;
     }
     grouping::Forest* forest = nullptr;
     std::map<pid_t, grouping::Places> intents;
-    std::map<pid_t, pid_t> creators;
     std::map<std::string, grouping::Places> markers;
 };
 
