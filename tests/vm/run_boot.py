@@ -31,6 +31,18 @@ def all_units_active(machine):
     return status
 
 
+def file_systems_are_mounted(machine):
+    """Each once, of its kind, and without what nobody needs there; devpts such that a pty can be opened."""
+    mounts = [line.split() for line in machine.check("cat /proc/mounts").splitlines()]
+    for place, kind, options in (("/proc", "proc", {"nosuid", "nodev", "noexec"}), ("/sys", "sysfs", {"nosuid", "nodev", "noexec"}),
+                                 ("/dev", "devtmpfs", {"nosuid", "mode=755"}),
+                                 ("/dev/pts", "devpts", {"nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"}),
+                                 ("/dev/shm", "tmpfs", {"nosuid", "nodev"}), ("/run", "tmpfs", {"nosuid", "nodev", "mode=755"})):
+        found = [(mount[2], options - set(mount[3].split(","))) for mount in mounts if mount[1] == place]
+        require(found == [(kind, set())], f"{place} is mounted as {found} (kind, options that are missing)")
+    require(machine.check("stat -c %a /dev/shm").strip() == "1777", "/dev/shm is not for everybody")
+
+
 def orphans_belong(machine):
     orphans = machine.json("gpcsup ps --json after")["processes"]
     require(len(orphans) == 4, f"a service with three orphans has {orphans}")
@@ -76,6 +88,7 @@ def test():
     with Machine(units=["common"], arguments=JUNK) as machine:
         machine.log_in()
         before = all_units_active(machine)
+        file_systems_are_mounted(machine)
         orphans_belong(machine)
         four_cpus(machine)
         killed_supervisor(machine, before)

@@ -130,7 +130,6 @@ class Verbs(Case):
         self.assertEqual(128 + 9, run("--", "sh", "-c", "kill -9 $$").returncode)
         self.assertEqual(127, run("--", "no-such-command-at-all").returncode)
         self.assertEqual(126, run("--", "/etc/passwd").returncode)
-        self.assertEqual("in\n", run("--", "cat", stdin=None, input="in\n").stdout if False else "in\n")
         where = run("-g", "compute:/batch", "--", "sh", "-c", "pwd; echo $FOO", cwd="/usr")
         self.assertEqual("/usr", where.stdout.splitlines()[0])
         limited = run("-g", "tenant:/acme", "-l", "numtasks.limit=1", "--", "sh", "-c", "true & wait; echo after")
