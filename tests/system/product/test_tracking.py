@@ -5,7 +5,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, Events, MISBEHAVE, children_of, descendants, stat_of, wait_gone
+from harness import Case, Events, MISBEHAVE, wait_gone
 
 
 def unit(*flags, place="", restart="no", kind="simple"):
