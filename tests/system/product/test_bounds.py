@@ -8,7 +8,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, Supervisor, descendants
+from harness import Case, MISBEHAVE, Supervisor, descendants
 
 SLEEPER = '[service]\ncommand = ["sleep", "100000"]\n[place]\ncompute = "/batch"\ntenant = "/acme"\n'
 IDLE_SECONDS = int(os.environ.get("GPCSUP_IDLE", "60" if harness.SLOW == 1 else "15"))
@@ -135,7 +135,8 @@ class Edges(Case):
     def test_a_full_disk_of_logs(self):
         if os.getuid() != 0:
             self.skipTest("mounting a small file system needs root")
-        supervisor = Supervisor({"talker": 'enabled = false\n[service]\ncommand = ["sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; done"]\n',
+        count = 16384  # lines of 64 bytes: four times what there is room for
+        supervisor = Supervisor({"talker": f'enabled = false\n[service]\ncommand = ["{MISBEHAVE}", "--chatty", "{count * 64}"]\n',
                                  "good": SLEEPER}, user=self.user)
         logs = supervisor.directory / "logs"
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "gpcsup-test", logs], check=True)
@@ -149,10 +150,19 @@ class Edges(Case):
                         "No space left" in supervisor.gpcsup("status").stdout, 20, events, "the full disk is shown")
         self.assertEqual("active", supervisor.unit("talker")["state"])
         self.assertEqual("active", supervisor.unit("good")["state"])
+        whole = lambda text: [int(line.split()[1]) for line in text.decode().splitlines(keepends=True) if len(line) == 64]
+        written = whole(supervisor.log("talker"))
+        self.assertEqual(list(range(len(written))), written, "what was written is whole")
+        self.assertLess(len(written), 4096)
+        subprocess.run(["mount", "-o", "remount,size=16m", logs], check=True)
+        follower = supervisor.popen("log", "-f", "-n", "1", "talker", stdout=subprocess.PIPE)
+        deadline, tail = time.monotonic() + 30 * harness.SLOW, b""
+        while f"line {count - 1} ".encode() not in tail:
+            if not harness.select.select([follower.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+                self.fail(f"the last line did not come; so far {len(whole(supervisor.log('talker')))} of {count}")
+            tail = tail[-64:] + os.read(follower.stdout.fileno(), 65536)
         supervisor.gpcsup("stop", "talker")
-        lines = b"".join(path.read_bytes() for path in sorted(logs.glob("talker.log*"), reverse=True)
-                         if not path.name.endswith(".times")).splitlines()
-        self.assertTrue(all(line == b"0123456789" * 4 for line in lines[:-1]), "what was written is whole")
+        self.assertEqual([f"line {number:<58}".encode() for number in range(count)], supervisor.log("talker").splitlines())
 
 
 class EdgesAsOrdinaryUser(Edges):
