@@ -117,6 +117,12 @@ def wait_gone(pid, seconds):
         return bool(poll.poll(seconds * 1000 * SLOW))
 
 
+def without_connector():
+    """In a network namespace of its own the kernel tells of no process: tracking is sampled (`limits=without_connector`)."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
 class ClaimedCpus:
     """A list of online CPUs that only the supervisor under test believes in (`limits=ClaimedCpus(...).show`); it may change."""
 
@@ -306,7 +312,6 @@ class Supervisor:
                 if stream:
                     stream.close()
         if self.init is not None and self.init.poll() is None:
-            below = descendants(self.init.pid)
             self.init.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.init.wait(15 * SLOW)
@@ -315,7 +320,6 @@ class Supervisor:
                     os.kill(pid, signal.SIGKILL)
             self.init.kill()
             self.init.wait()
-            del below
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

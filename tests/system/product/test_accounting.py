@@ -8,7 +8,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, needs_root
+from harness import Case
 
 CPUACCT = pathlib.Path("/sys/fs/cgroup/cpuacct")
 

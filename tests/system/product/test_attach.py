@@ -9,8 +9,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import BIN, Case, MISBEHAVE, children_of, needs_root, read_line, stat_of, status_field
-from test_successor import without_connector
+from harness import BIN, Case, MISBEHAVE, children_of, needs_root, read_line, stat_of, status_field, without_connector
 
 SUPPORT = MISBEHAVE.parent
 CONFIG = """

@@ -8,7 +8,7 @@ import time
 import unittest
 
 import harness
-from harness import Case, Events, MISBEHAVE, ORDINARY, SLOW, children_of, command_name, needs_root, read_line, stat_of, \
+from harness import Case, Events, ORDINARY, SLOW, children_of, command_name, needs_root, read_line, stat_of, \
     wait_gone
 
 CONFIG = """

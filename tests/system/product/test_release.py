@@ -11,7 +11,7 @@ import unittest
 
 import harness
 import journal_file
-from harness import Case, Events, ORDINARY, SLOW, needs_root, stat_of, wait_gone
+from harness import Case, Events, ORDINARY, SLOW, needs_root, wait_gone
 
 AGENT = """#!/bin/sh
 # Writes one line a call, whole, and what it was given.

@@ -1,6 +1,5 @@
 """What a successor of a killed gpcsupd finds at awkward moments: an end, a start or a kill that was under way."""
 
-import ctypes
 import json
 import os
 import random
@@ -9,22 +8,13 @@ import time
 import unittest
 
 import harness
-from harness import Case, Events, children_of, command_name, descendants, needs_root, stat_of, wait_gone
+from harness import Case, Events, command_name, descendants, needs_root, stat_of, wait_gone, without_connector
 
 ROUNDS = int(os.environ.get("GPCSUP_ENDS", "6"))
 SEED = int(os.environ.get("GPCSUP_SEED", str(random.SystemRandom().randrange(1 << 32))))
 STUBBORN = '[service]\ncommand = ["sh", "-c", "trap \'\' TERM; exec sleep 100000"]\nstop_timeout = "%s"\n'
 AT_ONCE = '[service]\ncommand = ["sleep", "100000"]\nrestart = "no"\n'
 SLOWLY = '[service]\ncommand = ["sh", "-c", "trap \'sleep 0.3; exit 0\' TERM; while :; do sleep 0.05; done"]\n'
-
-
-CLONE_NEWNET = 0x40000000
-
-
-def without_connector():
-    """In a network namespace of its own the kernel tells of no process: tracking is sampled."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
 
 
 def is_zombie(pid):
@@ -280,7 +270,6 @@ class OtherVersions(Successors):
         supervisor = self.supervise_family()
         self.overwrite(supervisor, "gpcsup-start-slots", 0, b"\xff\xff\xff\x7f")
         self.check_taken_over(supervisor, "start slots")
-
 
     def test_an_enforcement_table(self):
         # bash forks again after EAGAIN: who waits for a count in the very moment of the change is told that, since

@@ -1,6 +1,5 @@
 """Threads apart from their process: other CPUs than its own, what ends that, and what it survives."""
 
-import ctypes
 import json
 import os
 import pwd
@@ -340,7 +339,7 @@ class ApartWhereTrackingIsSampled(Apart):
     """In a network namespace of its own the kernel tells of no process: each sweep looks at the threads apart."""
 
     def supervise(self, *arguments, **options):
-        return super().supervise(*arguments, limits=lambda: ctypes.CDLL(None).unshare(0x40000000), **options)
+        return super().supervise(*arguments, limits=harness.without_connector, **options)
 
     def test_tracking(self):
         self.assertEqual("sampled", self.supervisor.json("status")["supervisor"]["tracking"])
