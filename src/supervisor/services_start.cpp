@@ -259,6 +259,51 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
 }
 
 // The status pipe has ended, or the process has: either way gpc-exec is through.
+namespace {
+
+// Whose name it was: gpc-exec says ESRCH for a user, ENOENT for a group.
+std::string account_failed(const units::Declaration& declaration, int error) {
+    const std::string user = "user " + *declaration.user;
+    const std::string group = "group " + *declaration.group;
+    switch (error) {
+        case ESRCH:
+            return user + ": there is no such user";
+        case ENOENT:
+            return group + ": there is no such group";
+        default:
+            return (declaration.user.empty() ? group : user) + ": " + error_text(error);
+    }
+}
+
+// The step of gpc-exec in the words of the declaration, where it is still there.
+std::string what_failed(const units::Declaration* declaration, const launch::StartFailure& failure) {
+    std::string what(launch::step_name(failure.step));
+    if (declaration != nullptr) {
+        const bool has_account = !declaration->user.empty() || !declaration->group.empty();
+        switch (failure.step) {
+            case wire::ExecStep::execute:
+                what = "execute " + declaration->command.front();
+                break;
+            case wire::ExecStep::directory:
+                what = "directory " + *declaration->directory;
+                break;
+            case wire::ExecStep::names:
+                return account_failed(*declaration, failure.error);
+            case wire::ExecStep::groups:
+            case wire::ExecStep::user:
+                if (has_account) {
+                    return account_failed(*declaration, failure.error);
+                }
+                break;
+            default:
+                break;
+        }
+    }
+    return what + ": " + error_text(failure.error);
+}
+
+}  // namespace
+
 void Services::exec_settled(const std::string& unit) {
     const auto found = live_.find(unit);
     if (found == live_.end() || !found->second.slot) {
@@ -278,16 +323,7 @@ void Services::exec_settled(const std::string& unit) {
         live.trapped.clear();
         record_launch(unit, live);
         parts_.enforcer.drop(domain);  // gpc-exec was alone in it, if it came that far
-        std::string what(launch::step_name(failure->step));
-        if (failure->step == wire::ExecStep::execute && declaration != nullptr) {
-            what = "execute " + declaration->command.front();
-        } else if (failure->step == wire::ExecStep::directory && declaration != nullptr) {
-            what = "directory " + *declaration->directory;
-        } else if (failure->step == wire::ExecStep::names && declaration != nullptr) {
-            what = "user " + *declaration->user +
-                   (declaration->group.empty() ? "" : " or group " + *declaration->group);
-        }
-        parts_.engine.exec_failed(unit, what + ": " + error_text(failure->error), now());
+        parts_.engine.exec_failed(unit, what_failed(declaration, *failure), now());
     } else {
         if (live.domain == 0 && live.trapped.empty() && live.command.pid == 0) {
             live_.erase(found);  // most services need nothing more remembered

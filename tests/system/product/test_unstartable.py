@@ -13,12 +13,13 @@ STEPS = {  # unit: (its settings, the step and what it was about, the error)
     "path": ('command = ["no-such-program-at-all"]\n', "cannot execute no-such-program-at-all", "No such file or directory"),
     "absent": (TRUE + 'directory = "/does/not/exist"\n', "directory /does/not/exist", "No such file or directory"),
     "file": (TRUE + 'directory = "/etc/passwd"\n', "directory /etc/passwd", "Not a directory"),
-    "user": (TRUE + 'user = "no-such-user"\n', "user no-such-user", ""),
-    "group": (TRUE + f'user = "{harness.ORDINARY}"\ngroup = "no-such-group"\n', f"user {harness.ORDINARY} or group no-such-group", ""),
+    "user": (TRUE + 'user = "no-such-user"\n', "user no-such-user", "there is no such user"),
+    "group": (TRUE + f'user = "{harness.ORDINARY}"\ngroup = "no-such-group"\n', "group no-such-group", "there is no such group"),
+    "only-group": (TRUE + 'group = "no-such-group"\n', "group no-such-group", "there is no such group"),
 }
 FORBIDDEN = {  # to an ordinary user
-    "other-user": (TRUE + 'user = "daemon"\n', ("user", "groups"), "Operation not permitted"),
-    "root": (TRUE + 'user = "root"\n', ("user", "groups"), "Operation not permitted"),
+    "other-user": (TRUE + 'user = "daemon"\n', ("user daemon",), "Operation not permitted"),
+    "root": (TRUE + 'user = "root"\n', ("user root",), "Operation not permitted"),
     "nice": (TRUE + "nice = -20\n", ("priority",), "Permission denied"),
 }
 
