@@ -99,6 +99,7 @@ void come_back(State& state) {
         after_three_strikes(state);
     }
     replace_outdated(state);
+    bound_work(state);
     say("back, with %u rows of kept descriptors", state.table.used);
 }
 

@@ -25,13 +25,17 @@ void set_policy(int policy, int level) {
 
 void raise_priority(State& state) {
     getrlimit(RLIMIT_RTTIME, &state.real_time);
+    if (bound_work(state) == 0) {
+        set_policy(SCHED_FIFO, priority);
+    }
+}
+
+int bound_work(const State& state) {
     rlimit bounded = state.real_time;
     if (bounded.rlim_cur > longest_work_us) {
         bounded.rlim_cur = longest_work_us;
     }
-    if (setrlimit(RLIMIT_RTTIME, &bounded) == 0) {
-        set_policy(SCHED_FIFO, priority);
-    }
+    return setrlimit(RLIMIT_RTTIME, &bounded);
 }
 
 Breather::Breather() {

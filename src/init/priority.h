@@ -11,6 +11,9 @@ namespace gpcsup::init {
 // SCHED_FIFO, one above gpc-enforce, where that is permitted; children start as ordinary processes. A loop of
 // its own that never comes to an end ends in SIGXCPU, which is one of the fatal signals.
 void raise_priority(State& state);
+// The bound anew, after a SIGXCPU: the kernel has raised it by a second then (check_rlimit in
+// kernel/time/posix-cpu-timers.c). As setrlimit(2).
+int bound_work(const State& state);
 // Whoever works on without sleeping (thousands of children that end at once) is no such loop: sleeps 50 us
 // whenever a fifth of the bound has been worked since the last time. Cheap to call in every round.
 class Breather {

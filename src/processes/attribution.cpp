@@ -7,7 +7,7 @@
 namespace gpcsup::processes {
 namespace {
 
-constexpr std::array names{"intent", "marker", "session", "process group", "helper", "nobody"};
+constexpr std::array names{"intent", "", "marker", "session", "process group", "helper", "nobody"};
 
 }  // namespace
 

@@ -12,7 +12,7 @@
 
 namespace gpcsup::processes {
 
-enum class Attribution : std::uint8_t { intent, marker, session, process_group, helper, nobody };
+enum class Attribution : std::uint8_t { intent, marker = 2, session, process_group, helper, nobody };
 [[nodiscard]] const char* to_string(Attribution attribution);
 
 // Kept in the process's row, for who asks later.

@@ -68,7 +68,7 @@ class Books {
     [[nodiscard]] std::unordered_map<grouping::GroupId, CpuTime> usage_of_all(
         grouping::HierarchyId hierarchy) const;
 
-    // The time of a group that goes is its parent's from now on; call before the journal records the removal.
+    // The time of a group that goes is its parent's from now on; call between the two records of the removal.
     void forget_group(grouping::GroupId group, grouping::GroupId parent);
     void forget_hierarchy(grouping::HierarchyId hierarchy);
     void learn_hierarchy(grouping::HierarchyId hierarchy);  // after it was created

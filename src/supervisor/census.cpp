@@ -187,6 +187,24 @@ void Census::look_below(pid_t process) {
     }
 }
 
+void Census::look_for_orphans() {
+    if (tracker_->quality() != processes::TrackingQuality::sampled) {
+        return;
+    }
+    const auto children = files_->children(table_->root());
+    if (!children) {  // a kernel without lists of children
+        (void)resync();
+        return;
+    }
+    processes::Sweep sweep(*table_, *files_);
+    for (const pid_t child : *children) {
+        if (table_->find(child) == nullptr) {
+            sweep.run_above(child, *relay_);
+            sweep.run_below(child, *relay_);
+        }
+    }
+}
+
 base::Result<base::ProcessId> Census::born(pid_t pid, grouping::MembershipId membership) {
     auto process = lineage_->born(pid, membership);
     if (process) {

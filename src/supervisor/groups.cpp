@@ -85,7 +85,7 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
     }
     each_record(states, "settings/", chronicle_, [&](const std::string& number, const Json& body) {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
-        if (forest_.group(id) == nullptr) {  // its removal was cut off after the first of two records
+        if (forest_.group(id) == nullptr) {  // its removal was cut off before its last record
             chronicle_.erase("", settings_key(id));
             return;
         }
@@ -100,6 +100,11 @@ base::Result<> Groups::restore_settings(const journal::States& states) {
     finish_removals();
     each_record(states, "changing/", chronicle_, [&](const std::string& number, const Json& body) {
         const GroupId id{static_cast<std::uint32_t>(std::stoul(number))};
+        const auto set = states.find(settings_key(id));
+        if (set != states.end() && set->second.sequence > states.at(changing_key(id)).sequence) {
+            chronicle_.erase("", changing_key(id));  // it was through
+            return;
+        }
         const Json before = body.value("before", settings_record({}));
         if (auto taken = controllers_.take_back(id, settings_in(body), settings_in(before)); !taken) {
             fmt::print(stderr, "gpcsupd: {}\n", taken.error().message());

@@ -258,21 +258,21 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     return recorded;
 }
 
-// The status pipe has ended, or the process has: either way gpc-exec is through.
 namespace {
 
-// Whose name it was: gpc-exec says ESRCH for a user, ENOENT for a group.
-std::string account_failed(const units::Declaration& declaration, int error) {
-    const std::string user = "user " + *declaration.user;
-    const std::string group = "group " + *declaration.group;
-    switch (error) {
-        case ESRCH:
-            return user + ": there is no such user";
-        case ENOENT:
-            return group + ": there is no such group";
-        default:
-            return (declaration.user.empty() ? group : user) + ": " + error_text(error);
+// Whose name it was: gpc-exec says ESRCH for a user that is not there, ENOENT for a group; a user without a
+// group brings his own groups.
+std::string account_failed(const units::Declaration& declaration, const launch::StartFailure& failure) {
+    const bool has_group = !declaration.group.empty();
+    if (failure.step == wire::ExecStep::names && failure.error == ESRCH) {
+        return "user " + *declaration.user + ": there is no such user";
     }
+    if (failure.step == wire::ExecStep::names && failure.error == ENOENT && has_group) {
+        return "group " + *declaration.group + ": there is no such group";
+    }
+    const bool is_group = has_group && (failure.step == wire::ExecStep::groups || declaration.user.empty());
+    return (is_group ? "group " + *declaration.group : "user " + *declaration.user) + ": " +
+           error_text(failure.error);
 }
 
 // The step of gpc-exec in the words of the declaration, where it is still there.
@@ -288,11 +288,11 @@ std::string what_failed(const units::Declaration* declaration, const launch::Sta
                 what = "directory " + *declaration->directory;
                 break;
             case wire::ExecStep::names:
-                return account_failed(*declaration, failure.error);
+                return account_failed(*declaration, failure);
             case wire::ExecStep::groups:
             case wire::ExecStep::user:
                 if (has_account) {
-                    return account_failed(*declaration, failure.error);
+                    return account_failed(*declaration, failure);
                 }
                 break;
             default:
@@ -304,6 +304,7 @@ std::string what_failed(const units::Declaration* declaration, const launch::Sta
 
 }  // namespace
 
+// The status pipe has ended, or the process has: either way gpc-exec is through.
 void Services::exec_settled(const std::string& unit) {
     const auto found = live_.find(unit);
     if (found == live_.end() || !found->second.slot) {
