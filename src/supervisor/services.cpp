@@ -128,8 +128,8 @@ void Services::write_changed() {
 }
 
 // Groups that emptied are told before the exits of main processes, as the engine wants it. Where tracking is
-// sampled somebody may have been left behind whom no sweep has met yet: he is looked for first, and known by the
-// mark in his environment.
+// sampled somebody may have been left behind whom no sweep has met yet: he is looked for first, and known by
+// the mark in his environment.
 void Services::tell_exits() {
     if (parts_.census.quality() == processes::TrackingQuality::sampled &&
         !(emptied_.empty() && exits_.empty())) {

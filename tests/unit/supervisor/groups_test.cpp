@@ -271,6 +271,28 @@ TEST_CASE("a removal that is cut off after its first record is ended by a succes
     CHECK(third.events("group-removed").size() == 2);  // and not again
 }
 
+TEST_CASE("a change that was cut off goes back to what it was before, unless it was through") {
+    Life first;
+    REQUIRE(first.groups_.create_hierarchy("tree", Words{"cpuacct"}));
+    const GroupId id = first.make("tree:/a");
+    const bool through = GENERATE(true, false);
+    INFO("through: " << through);
+    const Json settings = {{"settings", Json::object()}};
+    const Json changing = {{"settings", {{"cpuacct.mark", "now"}}},
+                           {"before", {{"settings", {{"cpuacct.mark", "7"}}}}}};
+    const auto write_settings = [&] {
+        first.chronicle_.state("", fmt::format("settings/{:08}", id.value), settings);
+    };
+    const auto write_change = [&] {
+        first.chronicle_.state("", fmt::format("changing/{}", id.value), changing);
+    };
+    through ? (write_change(), write_settings()) : (write_settings(), write_change());
+    Life second(first.memory());
+    CHECK(second.get("tree:/a", "cpuacct.mark") == (through ? "0" : "7"));
+    Life third(second.memory());
+    CHECK(third.states_.lower_bound("changing/") == third.states_.lower_bound("changing0"));
+}
+
 TEST_CASE("a unit's group that could not be removed with it goes when it is empty, for a successor too") {
     Life first;
     const auto unit = first.host_.trees().hierarchies().front()->root;
