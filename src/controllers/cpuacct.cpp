@@ -102,8 +102,9 @@ base::Result<> Cpuacct::set(GroupId group, std::string_view attribute, const Val
 // The mark is remembered before the transaction it belongs to is through.
 base::Result<> Cpuacct::take_back(GroupId group, std::string_view attribute, const CutOff& change) {
     std::uint64_t before = 0;
-    const char* const end = change.before.data() + change.before.size();
-    if (const auto [at, error] = std::from_chars(change.before.data(), end, before);
+    const std::string text(change.before);
+    const char* const end = text.data() + text.size();
+    if (const auto [at, error] = std::from_chars(text.data(), end, before);
         at != end || error != std::errc()) {
         return base::refuse(EPROTO, "cpuacct." + std::string(attribute) + " was no figure before");
     }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <set>
 
 #include "sys/netlink.h"
 
@@ -11,6 +12,7 @@ namespace gpcsup::supervisor {
 namespace {
 
 constexpr std::size_t events_a_round = 256;  // then others have their turn
+constexpr std::size_t most_looks = 8;        // for orphans that others leave behind while they are looked for
 constexpr std::size_t crowd = 1000;          // processes: a clock is read in 0.3 µs
 constexpr std::uint64_t crowd_sample_interval_ns = 1'000'000'000;
 constexpr std::uint64_t settle_interval_ns =
@@ -191,16 +193,22 @@ void Census::look_for_orphans() {
     if (tracker_->quality() != processes::TrackingQuality::sampled) {
         return;
     }
-    const auto children = files_->children(table_->root());
-    if (!children) {  // a kernel without lists of children
-        (void)resync();
-        return;
-    }
     processes::Sweep sweep(*table_, *files_);
-    for (const pid_t child : *children) {
-        if (table_->find(child) == nullptr) {
-            sweep.run_above(child, *relay_);
-            sweep.run_below(child, *relay_);
+    std::set<pid_t> seen;
+    // One that ends while it is looked at may have left behind another one, which the list did not have yet.
+    for (std::size_t before = 0, rounds = 0; rounds < most_looks && (rounds == 0 || seen.size() > before);
+         ++rounds) {
+        const auto children = files_->children(table_->root());
+        if (!children) {  // a kernel without lists of children
+            (void)resync();
+            return;
+        }
+        before = seen.size();
+        for (const pid_t child : *children) {
+            if (table_->find(child) == nullptr && seen.insert(child).second) {
+                sweep.run_above(child, *relay_);
+                sweep.run_below(child, *relay_);
+            }
         }
     }
 }
