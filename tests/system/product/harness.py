@@ -29,6 +29,11 @@ def patience(seconds):
     return seconds if os.environ.get("GPCSUP_QUIET_MACHINE") else seconds * 10 * SLOW
 
 
+def latency(seconds):
+    """The same of the slowest of many commands. Under sanitizers one of them may wait for a processor for many seconds."""
+    return patience(seconds) if SLOW == 1 else 60
+
+
 CONFIG = """
 [hierarchy.compute]
 controllers = ["cpuset", "cpuacct"]

@@ -16,6 +16,7 @@ import harness
 from harness import Case, Events, MISBEHAVE, children_of, command_name, descendants, stat_of, status_field, wait_gone
 
 ROUNDS = int(os.environ.get("GPCSUP_KILLS", 100 // harness.SLOW))
+ROUNDS_OF_GPCSUPD = ROUNDS if harness.SLOW == 1 else min(ROUNDS, 10)  # each with five commands and a replay
 SEED = int(os.environ.get("GPCSUP_SEED", str(random.SystemRandom().randrange(1 << 32))))
 CONFIG = """
 [hierarchy.compute]
@@ -63,7 +64,7 @@ while True:
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    time.sleep(0.02)
+    time.sleep(0.2)
 """
 LINES = 20000
 UNITS = {
@@ -204,7 +205,7 @@ class Kills(Case):
         events, exits = Events(self.supervisor), []
         self.addCleanup(events.close)
         mask = self.mask()
-        for round_ in range(ROUNDS):
+        for round_ in range(ROUNDS_OF_GPCSUPD):
             busy = self.supervisor.popen("start", "short", stdout=harness.subprocess.PIPE, stderr=harness.subprocess.STDOUT)
             group = "compute:/right" if round_ % 2 else "compute:/left"
             wanted = str(self.groups.get(group, mask))
@@ -236,7 +237,7 @@ class Kills(Case):
             self.take(events, exits)
             self.supervisor.gpcsup("stop", "short")  # a oneshot that is done would not run again
         print(f"{kills} kills of gpcsupd: slowest next status {slowest * 1000:.0f} ms; failcnt {counts[0]}, peak {counts[1]}")
-        self.assertGreater(kills, ROUNDS * 0.9)
+        self.assertGreater(kills, ROUNDS_OF_GPCSUPD * 0.9 - 1)
         self.assertGreater(counts[0], 0)
         self.assertEqual(4, counts[1])
         self.check_exits(events, exits)
@@ -245,7 +246,7 @@ class Kills(Case):
         self.check_forker_forks()
         kernel = self.kernel_time(self.pids["burner"])
         self.assertLess(abs(self.book("burner") - kernel) / kernel, 0.02, "our books against the kernel's")
-        self.assertLess(slowest, harness.patience(0.100))
+        self.assertLess(slowest, harness.latency(0.100))
 
     def take(self, events, exits, seconds=0.01):
         """Notes the next ends of the short unit; whether there was any event."""
@@ -262,9 +263,9 @@ class Kills(Case):
         while len([event for event in exits if event["exit_code"] == 0]) < len(ran) and self.take(events, exits, 20 * harness.SLOW):
             pass
         self.take(events, exits)
-        print(f"{ROUNDS} starts answered, {len(ran)} ran, {len(exits)} ends told")
+        print(f"{ROUNDS_OF_GPCSUPD} starts answered, {len(ran)} ran, {len(exits)} ends told")
         self.assertEqual(ran, [event["pid"] for event in exits if event["exit_code"] == 0])
-        self.assertEqual(ROUNDS, len(ran))
+        self.assertEqual(ROUNDS_OF_GPCSUPD, len(ran))
 
     def check_forker_forks(self):
         """It touches a file every hundred forks: it must do so from now on, too."""
@@ -285,7 +286,7 @@ class Kills(Case):
 
     def kill_again_and_again(self, name, longest):
         """A moment at which there is none to be killed does not count; one killed before it was ready comes back later."""
-        kills, deadline = 0, time.monotonic() + 120
+        kills, deadline = 0, time.monotonic() + 60
         while kills < ROUNDS and time.monotonic() < deadline:
             harness.select.select([], [], [], self.random.uniform(0, longest))
             killed = self.kill(name)
@@ -293,7 +294,7 @@ class Kills(Case):
                 self.assertTrue(wait_gone(killed, 5))
                 kills += 1
         print(f"{kills} kills of {name}")
-        self.assertGreaterEqual(kills, ROUNDS if os.environ.get("GPCSUP_QUIET_MACHINE") else ROUNDS // 5, "on however busy a machine")
+        self.assertGreaterEqual(kills, ROUNDS if os.environ.get("GPCSUP_QUIET_MACHINE") else ROUNDS // 10, "on however busy a machine")
 
     def test_gpc_enforce(self):
         self.kill_again_and_again("gpc-enforce", 0.03)

@@ -125,7 +125,7 @@ class Bombs(Case):
         self.assertLessEqual(attributes["numtasks.failcnt"], after["forks_refused"] + 50, "and each of its tasks may be just told")
         self.assertLessEqual(attributes["numtasks.peak"], 50)
         self.assertTrue(any(event["event"] == "refused" for event in self.events_of(supervisor)))
-        self.assertLess(p99, harness.patience(0.050))
+        self.assertLess(p99, harness.latency(0.050))
         supervisor.gpcsup("stop", "bomb")
         self.assertEqual(["sleep"], [harness.command_name(pid) for pid in supervisor.services()])
 
