@@ -311,7 +311,7 @@ void ControllerSet::take_away(GroupId id) {
 base::Result<std::vector<RemovedGroup>> ControllerSet::remove_tree(GroupId top) {
     const Group* at = forest_.group(top);
     if (at == nullptr || at->populated > 0 || at->parent.value == 0) {
-        auto refused = forest_.remove_group(top);  // it says why
+        auto refused = forest_.can_remove(top);
         return base::pass(refused);
     }
     std::vector<GroupId> groups;

@@ -12,6 +12,7 @@
 
 namespace gpcsup::processes {
 
+// In rows that outlive gpcsupd: a number is never another's.
 enum class Attribution : std::uint8_t { intent, marker = 2, session, process_group, helper, nobody };
 [[nodiscard]] const char* to_string(Attribution attribution);
 

@@ -61,7 +61,7 @@ class Census final : private processes::Observer, private processes::Origins {
     // below one that is known. Where it is exact both are known already.
     void look_for(pid_t process);
     void look_below(pid_t process);
-    void look_for_orphans();  // at children of gpc-init that are not known, and what is below them
+    void look_for_orphans();  // looks at children of gpc-init that are not known, and what is below them
 
     [[nodiscard]] bool is_open() const { return table_ != nullptr && tracker_ != nullptr; }
     [[nodiscard]] processes::ProcessTable& table() { return *table_; }

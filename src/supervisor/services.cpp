@@ -131,8 +131,7 @@ void Services::write_changed() {
 // sampled somebody may have been left behind whom no sweep has met yet: he is looked for first, and known by
 // the mark in his environment.
 void Services::tell_exits() {
-    if (parts_.census.quality() == processes::TrackingQuality::sampled &&
-        !(emptied_.empty() && exits_.empty())) {
+    if (!emptied_.empty() || !exits_.empty()) {
         parts_.census.look_for_orphans();
     }
     for (const GroupId group : std::exchange(emptied_, {})) {

@@ -35,6 +35,48 @@ std::string explain(const base::Error& error) {
     return error.message();
 }
 
+// Whose name it was: gpc-exec says ESRCH for a user that is not there, ENOENT for a group; a user without a
+// group brings his own groups.
+std::string account_failed(const units::Declaration& declaration, const launch::StartFailure& failure) {
+    const bool has_group = !declaration.group.empty();
+    if (failure.step == wire::ExecStep::names && failure.error == ESRCH) {
+        return "user " + *declaration.user + ": there is no such user";
+    }
+    if (failure.step == wire::ExecStep::names && failure.error == ENOENT && has_group) {
+        return "group " + *declaration.group + ": there is no such group";
+    }
+    const bool is_group = has_group && (failure.step == wire::ExecStep::groups || declaration.user.empty());
+    return (is_group ? "group " + *declaration.group : "user " + *declaration.user) + ": " +
+           error_text(failure.error);
+}
+
+// The step of gpc-exec in the words of the declaration, where it is still there.
+std::string what_failed(const units::Declaration* declaration, const launch::StartFailure& failure) {
+    std::string what(launch::step_name(failure.step));
+    if (declaration != nullptr) {
+        const bool has_account = !declaration->user.empty() || !declaration->group.empty();
+        switch (failure.step) {
+            case wire::ExecStep::execute:
+                what = "execute " + declaration->command.front();
+                break;
+            case wire::ExecStep::directory:
+                what = "directory " + *declaration->directory;
+                break;
+            case wire::ExecStep::names:
+                return account_failed(*declaration, failure);
+            case wire::ExecStep::groups:
+            case wire::ExecStep::user:
+                if (has_account) {
+                    return account_failed(*declaration, failure);
+                }
+                break;
+            default:
+                break;
+        }
+    }
+    return what + ": " + error_text(failure.error);
+}
+
 }  // namespace
 
 // Enough numbers must be left to signal and to stop what runs: a start that would take them is refused.
@@ -257,52 +299,6 @@ base::Result<base::ProcessId> Services::try_launch(const units::Declaration& uni
     }
     return recorded;
 }
-
-namespace {
-
-// Whose name it was: gpc-exec says ESRCH for a user that is not there, ENOENT for a group; a user without a
-// group brings his own groups.
-std::string account_failed(const units::Declaration& declaration, const launch::StartFailure& failure) {
-    const bool has_group = !declaration.group.empty();
-    if (failure.step == wire::ExecStep::names && failure.error == ESRCH) {
-        return "user " + *declaration.user + ": there is no such user";
-    }
-    if (failure.step == wire::ExecStep::names && failure.error == ENOENT && has_group) {
-        return "group " + *declaration.group + ": there is no such group";
-    }
-    const bool is_group = has_group && (failure.step == wire::ExecStep::groups || declaration.user.empty());
-    return (is_group ? "group " + *declaration.group : "user " + *declaration.user) + ": " +
-           error_text(failure.error);
-}
-
-// The step of gpc-exec in the words of the declaration, where it is still there.
-std::string what_failed(const units::Declaration* declaration, const launch::StartFailure& failure) {
-    std::string what(launch::step_name(failure.step));
-    if (declaration != nullptr) {
-        const bool has_account = !declaration->user.empty() || !declaration->group.empty();
-        switch (failure.step) {
-            case wire::ExecStep::execute:
-                what = "execute " + declaration->command.front();
-                break;
-            case wire::ExecStep::directory:
-                what = "directory " + *declaration->directory;
-                break;
-            case wire::ExecStep::names:
-                return account_failed(*declaration, failure);
-            case wire::ExecStep::groups:
-            case wire::ExecStep::user:
-                if (has_account) {
-                    return account_failed(*declaration, failure);
-                }
-                break;
-            default:
-                break;
-        }
-    }
-    return what + ": " + error_text(failure.error);
-}
-
-}  // namespace
 
 // The status pipe has ended, or the process has: either way gpc-exec is through.
 void Services::exec_settled(const std::string& unit) {

@@ -39,9 +39,6 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
         std::map<pid_t, char> others =
             {};  // threads beside the leader that can be looked at, with their states
         [[nodiscard]] std::uint64_t own_ns() const { return user_ns + system_ns; }
-        [[nodiscard]] std::uint64_t both_ns() const {
-            return own_ns() + children_user_ns + children_system_ns;
-        }
     };
 
     explicit FakeMachine(pid_t root);  // the subreaper: orphans become its children
@@ -56,7 +53,6 @@ class FakeMachine final : public ProcFiles, public Clocks, public Signals {
     Task& at(pid_t pid) { return tasks_.at(pid); }
     [[nodiscard]] bool exists(pid_t pid) const { return tasks_.contains(pid); }
     [[nodiscard]] const std::map<pid_t, Task>& all() const { return tasks_; }
-    // Time of processes that were never waited for: in no total any more.
 
     base::Result<ProcStat> stat(pid_t pid) override;
     base::Result<std::vector<pid_t>> children(pid_t pid) override;

@@ -3,7 +3,6 @@
 // enum. The order of a table is that of its enum.
 
 #include <array>
-#include <optional>
 #include <span>
 #include <string_view>
 

@@ -9,6 +9,7 @@
 Everything that the console said is in machine.transcript, and is printed when a check fails.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -162,6 +163,21 @@ class Machine:
             raise Failure(f"the machine still ran after {seconds} s") from None
         if status:
             raise Failure(f"QEMU ended with {status}")
+
+
+CHAIN = ["fourth", "third", "second", "first"]  # tests/vm/units/chain, as it stops: each requires the one behind it
+
+
+@contextlib.contextmanager
+def chain_machine():
+    """A machine where root is logged in and the chain of four is active; all of it writes to the disk, which goes at the end."""
+    with tempfile.TemporaryDirectory(prefix="gd-") as place:
+        disk = pathlib.Path(place) / "disk"
+        make_disk(disk)
+        with Machine(units=["chain"], disk=disk) as machine:
+            machine.log_in()
+            machine.check("gpcsup start --timeout 60s default")
+            yield machine
 
 
 def require(condition, what):

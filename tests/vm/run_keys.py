@@ -1,25 +1,17 @@
 #!/usr/bin/python3
 """What a person does to the machine: Ctrl-Alt-Del reboots in order; `gpcsup halt` halts; reexec of PID 1 changes nothing."""
 
-import pathlib
-import tempfile
-
-from console import Machine, inspect_disk, main, make_disk, read_from_disk, require
+from console import CHAIN, Machine, chain_machine, inspect_disk, main, read_from_disk, require
 
 
 def reboot_by_keys():
-    with tempfile.TemporaryDirectory(prefix="gd-") as place:
-        disk = pathlib.Path(place) / "disk"
-        make_disk(disk)
-        with Machine(units=["chain"], disk=disk) as machine:
-            machine.log_in()
-            machine.check("gpcsup start --timeout 60s default")
-            machine.press("ctrl", "alt", "delete")
-            machine.expect("reboot: Restarting system")
-            machine.wait_for_end()
-        inspect_disk(disk)
-        stopped = [line.split()[0] for line in read_from_disk(disk, "/events").splitlines() if line.split()[1] == "stopped"]
-        require(stopped == ["fourth", "third", "second", "first"], f"Ctrl-Alt-Del stopped them as {stopped}")
+    with chain_machine() as machine:
+        machine.press("ctrl", "alt", "delete")
+        machine.expect("reboot: Restarting system")
+        machine.wait_for_end()
+        inspect_disk(machine.disk)
+        stopped = [line.split()[0] for line in read_from_disk(machine.disk, "/events").splitlines() if line.split()[1] == "stopped"]
+        require(stopped == CHAIN, f"Ctrl-Alt-Del stopped them as {stopped}")
 
 
 def halt_after_reexec():

@@ -3,19 +3,15 @@
 
 import hashlib
 import os
-import pathlib
 import subprocess
-import tempfile
 
-from console import Machine, inspect_disk, main, make_disk, read_from_disk, require
-
-ORDER = ["fourth", "third", "second", "first"]  # each requires the one behind it
+from console import CHAIN, chain_machine, inspect_disk, main, read_from_disk, require
 
 
 def judge(lines, where):
     """LINES are `NAME EVENT MONOTONIC_NS`: each service has stopped before the next is told to."""
     events = [line.split() for line in lines]
-    wanted = [[name, event] for name in ORDER for event in ("stopping", "stopped")]
+    wanted = [[name, event] for name in CHAIN for event in ("stopping", "stopped")]
     stops = [words for words in events if words[1] in ("stopping", "stopped")]
     require([words[:2] for words in stops] == wanted, f"{where} tells another order: {stops}")
     times = [int(words[2]) for words in stops]
@@ -26,25 +22,21 @@ def judge(lines, where):
 
 
 def test():
-    with tempfile.TemporaryDirectory(prefix="gd-") as place:
-        disk = pathlib.Path(place) / "disk"
-        make_disk(disk)
-        with Machine(units=["chain"], disk=disk) as machine:
-            machine.log_in()
-            machine.check("gpcsup start --timeout 60s default")
-            for name in ORDER:
-                machine.check(f"gpcsup is-active {name}")
-            machine.check("until [ $(wc -l </mnt/events) -ge 4 ]; do usleep 100000; done")  # executed is not yet written
-            before = len(machine.transcript)
-            machine.send("gpcsup poweroff\n")
-            machine.expect("reboot: Power down")
-            machine.wait_for_end()
-            said = [line for line in machine.transcript[before:].splitlines()
-                    if line.split()[1:2] in (["stopping"], ["stopped"]) and line.split()[0] in ORDER]
-            judge(said, "the console")
+    with chain_machine() as machine:
+        for name in CHAIN:
+            machine.check(f"gpcsup is-active {name}")
+        machine.check("until [ $(wc -l </mnt/events) -ge 4 ]; do usleep 100000; done")  # executed is not yet written
+        before = len(machine.transcript)
+        machine.send("gpcsup poweroff\n")
+        machine.expect("reboot: Power down")
+        machine.wait_for_end()
+        said = [line for line in machine.transcript[before:].splitlines()
+                if line.split()[1:2] in (["stopping"], ["stopped"]) and line.split()[0] in CHAIN]
+        judge(said, "the console")
+        disk = machine.disk
         inspect_disk(disk)
         judge(read_from_disk(disk, "/events").splitlines(), "the disk")
-        copy = pathlib.Path(place) / "data"
+        copy = disk.with_name("data")
         subprocess.run(["/sbin/debugfs", "-R", f"dump /data {copy}", disk], check=True, capture_output=True)
         require(os.path.getsize(copy) == 128 * 65536, f"only {os.path.getsize(copy)} bytes arrived")
         summed = hashlib.md5(copy.read_bytes()).hexdigest()

@@ -333,11 +333,16 @@ class Case(unittest.TestCase):
 
     user = None
 
+    def make_directory(self, mode=0o755):
+        """One that goes with the test."""
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
+        self.addCleanup(shutil.rmtree, directory)
+        directory.chmod(mode)
+        return directory
+
     def command_of_root(self):
         """The `command` of a service that an ordinary user starts, and that becomes root's."""
-        directory = tempfile.mkdtemp(prefix="gpcsup-test-")
-        self.addCleanup(shutil.rmtree, directory)
-        os.chmod(directory, 0o755)
+        directory = self.make_directory()
         become_root = shutil.copy(shutil.which("setpriv"), directory)
         os.chmod(become_root, 0o4755)
         return f'["{become_root}", "--reuid=0", "--regid=0", "--clear-groups", "sleep", "100000"]'

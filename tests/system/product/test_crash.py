@@ -3,11 +3,9 @@
 import contextlib
 import ctypes
 import os
-import pathlib
 import random
 import signal
 import struct
-import tempfile
 import threading
 import time
 import unittest
@@ -147,9 +145,7 @@ class Kills(Case):
     def setUp(self):
         print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)
         self.random = random.Random(SEED)
-        self.files = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(harness.shutil.rmtree, self.files)
-        self.files.chmod(0o755)
+        self.files = self.make_directory()
         for name, content in (("runs", b""), ("refused", bytes(8))):
             (self.files / name).write_bytes(content)
             (self.files / name).chmod(0o666)

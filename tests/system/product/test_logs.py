@@ -37,9 +37,7 @@ class Logs(Case):
     def setUp(self):
         print(f"seed {SEED} (GPCSUP_SEED repeats it)", flush=True)
         self.random = random.Random(SEED)
-        place = harness.pathlib.Path(harness.tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(harness.shutil.rmtree, place)
-        place.chmod(0o755)
+        place = self.make_directory()
         (place / "talker.py").write_text(TALKER)
         os.mkfifo(place / "marks")
         (place / "marks").chmod(0o666)

@@ -2,10 +2,8 @@
 
 import errno
 import os
-import pathlib
 import select
 import signal
-import tempfile
 import time
 import unittest
 
@@ -93,9 +91,7 @@ class Puppet:
 
 class Moved(Case):
     def setUp(self):
-        self.place = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(harness.shutil.rmtree, self.place)
-        self.place.chmod(0o777)
+        self.place = self.make_directory(0o777)
         main = Puppet(self, "main")
         self.supervisor = self.supervise({"puppet": f"""enabled = false
 [service]

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import unittest
 from unittest import mock
 
@@ -28,9 +27,7 @@ class OwnController(Case):
     def setUp(self):
         """The programs as they were built, except that this gpcsupd has one controller more."""
         super().setUp()
-        programs = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(shutil.rmtree, programs)
-        programs.chmod(0o755)
+        programs = self.make_directory()
         for program in harness.BIN.iterdir():
             if program.name.startswith("gpc") and program.is_file() and os.access(program, os.X_OK):
                 shutil.copy(SUPPORT / "gpcsupd-tally" if program.name == "gpcsupd" else program, programs / program.name)
@@ -39,8 +36,7 @@ class OwnController(Case):
         self.addCleanup(replaced.stop)
 
     def problems(self, config):
-        place = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(shutil.rmtree, place)
+        place = self.make_directory()
         (place / "gpcsup.toml").write_text(config)
         said = subprocess.run([harness.BIN / "gpcsup", "check", place / "gpcsup.toml"], capture_output=True, text=True, timeout=30 * SLOW)
         self.assertEqual(1, said.returncode, said.stdout + said.stderr)
@@ -72,8 +68,7 @@ class OwnController(Case):
         self.assertGreaterEqual(figures["tally.exits"], 1, "the service itself has ended in the group")
 
     def test_the_manual_has_it(self):
-        place = pathlib.Path(tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(shutil.rmtree, place)
+        place = self.make_directory()
         (place / "page.in").write_text(PAGE)
         subprocess.run(["cmake", f"-DPAGE={place / 'page.in'}", f"-DOUTPUT={place / 'page'}", f"-DSUPERVISOR={harness.BIN / 'gpcsupd'}",
                         f"-DCLIENT={harness.BIN / 'gpcsup'}", "-P", ROOT / "cmake/RenderManual.cmake"], check=True, timeout=60 * SLOW)

@@ -13,10 +13,7 @@ PAUSES = [1, 2, 3]  # seconds: twice as long each time, never more than restart_
 class Restarts(Case):
     def prepare(self, **settings):
         """A unit `name` for each of SETTINGS, (misbehave's arguments, more of [service]); its times are in files of their own."""
-        place = harness.pathlib.Path(harness.tempfile.mkdtemp(prefix="gpcsup-test-"))
-        self.addCleanup(harness.shutil.rmtree, place)
-        place.chmod(0o777)
-        self.place = place
+        self.place = place = self.make_directory(0o777)
         units = {}
         for name, (arguments, more) in settings.items():
             command = [str(MISBEHAVE), "--name", name, "--tell", str(place / name), *arguments]
